@@ -1,4 +1,4 @@
-"""Check that tests/ mirrors the code: every test module has the module it tests, and the reverse."""
+"""Check that tests/ mirrors the code: each test module has its module, and the reverse."""
 
 import sys
 from pathlib import Path

@@ -1,0 +1,90 @@
+"""What can go wrong with an actor, by whose fault it is. One table at the edge maps it to HTTP."""
+
+from placement.model import ActorId
+
+
+class LifecycleError(Exception):
+    """Root. `retry_after_s` is None where repeating cannot help by itself."""
+
+    retry_after_s: float | None = None
+
+    def __init__(self, message: str, *, actor: ActorId | None = None) -> None:
+        super().__init__(message)
+        self.actor = actor
+
+
+class NoSuchActor(LifecycleError):
+    """No record, and no template that may create one."""
+
+
+class NoSuchTemplate(LifecycleError):
+    """The actor's template is not there (any more)."""
+
+
+class NoSuchWorker(LifecycleError):
+    """No worker of that id."""
+
+
+class ActorExists(LifecycleError):
+    """Create of a name that is taken."""
+
+
+class ActorBusy(LifecycleError):
+    """Tickets are out, so the suspend asked for was not begun."""
+
+
+class NotSuspended(LifecycleError):
+    """The operation wants a suspended actor."""
+
+
+class NoCapacity(LifecycleError):
+    """No worker can take it within the caller's budget."""
+
+    retry_after_s = 1.0
+
+
+class WakeTimedOut(LifecycleError):
+    """The caller's own budget ended first; the wake itself goes on."""
+
+    retry_after_s = 1.0
+
+
+class StartFailed(LifecycleError):
+    """The program could not be started or did not become ready; nothing was sent to it."""
+
+    retry_after_s = 1.0
+
+    def __init__(
+        self, message: str, *, actor: ActorId | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, actor=actor)
+        if retry_after_s is not None:
+            self.retry_after_s = retry_after_s
+
+
+class ShuttingDown(LifecycleError):
+    """This worker drains; another one, or this one later, will do."""
+
+    retry_after_s = 1.0
+
+
+class QueueFull(LifecycleError):
+    """As many callers wait for this actor as its template allows."""
+
+    retry_after_s = 1.0
+
+
+class Fenced(LifecycleError):
+    """The lease is over or the record has another owner: nothing may be served or written."""
+
+    retry_after_s = 1.0
+
+
+class DependencyAway(LifecycleError):
+    """Redis, the snapshot store or a worker cannot be reached; says which."""
+
+    retry_after_s = 1.0
+
+
+class SnapshotRefused(LifecycleError):
+    """A snapshot is damaged, truncated, foreign or missing; the message names it (P6)."""

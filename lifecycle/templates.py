@@ -1,0 +1,57 @@
+"""What a template says, in plain values and base units: what host, reaper and drivers read.
+
+`documents` makes these from the YAML a person writes; a Template has passed every check.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from runtimes.base import Resources
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """Ready is a 2xx or 3xx answer to GET `path`, or with no path an accepted connection."""
+
+    path: str | None = None
+    port: str = ""
+    """Name of a declared port; empty for the main one."""
+    timeout_s: float = 20.0
+
+
+class Template(msgspec.Struct, frozen=True, kw_only=True):
+    namespace: str
+    name: str
+    digest: str
+    """SHA-256 (hex) of the document's spec: two equal specs have equal digests."""
+    runtime: str = "auto"
+    """A RuntimeClass value, or `auto`."""
+    requires: tuple[str, ...] = ()
+    """Any of `full-snapshot`, `isolation`."""
+    command: tuple[str, ...]
+    working_dir: Path | None = None
+    env: Mapping[str, str] = msgspec.field(default_factory=dict)
+    ports: Mapping[str, int]
+    """Name -> number, the main one first; never empty."""
+    readiness: Readiness = Readiness()
+    durable: tuple[str, ...] = ()
+    """Absolute paths inside the actor."""
+    resources: Resources = Resources()
+    freeze_after_s: float | None = 5.0
+    """None: never."""
+    suspend_after_s: float | None = 60.0
+    """None: never."""
+    wake_timeout_s: float = 30.0
+    wake_queue: int = 256
+    """Callers that may wait for one actor at once."""
+    snapshot_scope: str = "auto"
+    """`full`, `data` or `auto` (the most the runtime can)."""
+    snapshot_every_s: float | None = None
+    create_on_request: bool = False
+    waiting_page: bool = False
+    egress_policy: str = "default"
+
+    @property
+    def key(self) -> str:
+        return f"{self.namespace}/{self.name}"

@@ -1,0 +1,214 @@
+"""The seam to a sandbox: what a driver is asked, what it answers, and what it promises.
+
+Everything a driver makes (processes, cgroups, namespaces, directories) carries the sandbox's
+`slug` in its name, so that what a dead worker left behind can be found and ended by name.
+"""
+
+import socket
+from collections.abc import Collection, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+
+class RuntimeClass(StrEnum):
+    PROCESS = "process"
+    BUBBLEWRAP = "bubblewrap"
+
+
+class Scope(StrEnum):
+    """What a snapshot by this runtime holds."""
+
+    FULL = "full"
+    """Memory and files."""
+    DATA = "data"
+    """The durable directories only; the program starts anew."""
+
+
+class RuntimeFailure(Exception):
+    """The driver could not do what it was asked; `retryable`: asking again may help."""
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class Resources(msgspec.Struct, frozen=True, kw_only=True):
+    memory_bytes: int | None = None
+    cpu: float | None = None
+    """Cores; 0.5 is half of one."""
+    pids: int | None = None
+
+
+class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """All a driver needs to start one copy of an actor."""
+
+    actor: str
+    """`namespace/name`, for logs and for the program's environment."""
+    uid: str
+    epoch: int
+    directory: Path
+    """An empty directory of this copy alone; the driver may put what it needs there."""
+    command: tuple[str, ...]
+    working_dir: Path | None
+    """Where the program starts: a directory of the host, visible read-only in a sandbox."""
+    env: Mapping[str, str]
+    """The program's whole environment beside what the driver adds (PORT, ROUSE_DATA, ...)."""
+    ports: Mapping[str, int]
+    """Declared ports by name, the main one first. A driver without its own network may give
+    others: PORT and PORT_<NAME> tell the program."""
+    durable: Mapping[str, Path]
+    """Declared path (`/data`) -> directory of the host that holds its files."""
+    read_only: tuple[Path, ...] = ()
+    """Further directories of the host to show read-only, at the same path."""
+    resources: Resources = Resources()
+    log: Path
+    """File that gets stdout and stderr; the driver keeps it under `log_limit`."""
+    log_limit: int = 1_000_000
+    """Bytes; beyond, the oldest output goes."""
+
+    @property
+    def slug(self) -> str:
+        return f"rouse-{self.uid}-{self.epoch}"
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one port of a sandbox can be reached from the worker."""
+
+    host: str
+    port: int
+    netns_pid: int | None = None
+    """A process whose network namespace the socket must be made in; None: the worker's own."""
+
+    @property
+    def sockaddr(self) -> tuple[str, int]:
+        return (self.host, self.port)
+
+    def open_socket(self) -> socket.socket:
+        """A non-blocking, unconnected TCP socket in the right network namespace.
+
+        Never blocks, so the event loop may call it. Raises OSError when the sandbox is gone.
+        """
+        from runtimes.netns import socket_in  # drivers without a namespace never load it
+
+        if self.netns_pid is None:
+            made = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        else:
+            made = socket_in(self.netns_pid)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return made
+
+
+class Handle(msgspec.Struct, frozen=True, kw_only=True):
+    """A running sandbox, as plain data: a restarted worker finds it again by this."""
+
+    runtime: RuntimeClass
+    actor: str
+    uid: str
+    epoch: int
+    pid: int
+    """The process whose end is the sandbox's end."""
+    started: int
+    """Start time of `pid` in ticks since boot (proc_pid_stat(5), field 22): pids are reused."""
+    endpoints: Mapping[str, Endpoint]
+    """By port name."""
+    cgroup: str | None = None
+    directory: Path
+
+    @property
+    def slug(self) -> str:
+        return f"rouse-{self.uid}-{self.epoch}"
+
+
+class Exit(msgspec.Struct, frozen=True, kw_only=True):
+    """How a sandbox ended: an exit code, a signal, or neither when not known (re-attached)."""
+
+    code: int | None = None
+    signal: int | None = None
+    oom: bool = False
+
+    def __str__(self) -> str:
+        if self.oom:
+            return "killed: out of memory"
+        if self.signal is not None:
+            return f"killed by signal {self.signal}"
+        return "ended, status unknown" if self.code is None else f"exited with status {self.code}"
+
+
+class Inspection(msgspec.Struct, frozen=True, kw_only=True):
+    alive: bool
+    frozen: bool = False
+    cpu_s: float = 0.0
+    """CPU time used so far by all processes of the sandbox."""
+    memory_bytes: int = 0
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What this driver can do on this machine; ask this, never the driver's type."""
+
+    scopes: tuple[Scope, ...]
+    isolation: int
+    """0 none, 1 namespaces of the host kernel, 2 own kernel, 3 own machine: `auto` takes most."""
+    own_network: bool
+    survives_worker: bool
+    """Sandboxes outlive the worker's process and can be re-attached by handle."""
+    keeps: tuple[str, ...]
+    """What isolation holds here, in words for `rouse doctor` and the log."""
+
+
+class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
+    works: bool
+    version: str = ""
+    why_not: str = ""
+    """What is missing and what to do about it, when it does not work here."""
+
+
+class Driver(Protocol):
+    """One runtime class. Every coroutine may be cancelled and then leaves nothing half made."""
+
+    @property
+    def runtime(self) -> RuntimeClass: ...
+
+    def capabilities(self) -> Capabilities: ...
+
+    async def fingerprint(self) -> Fingerprint:
+        """Does it work here? Tried for real (a sandbox that runs `true`), the answer kept."""
+        ...
+
+    async def start(self, spec: SandboxSpec) -> Handle:
+        """Start the program; return once it runs (not: is ready). Raises RuntimeFailure."""
+        ...
+
+    async def restore(self, spec: SandboxSpec, image: Path) -> Handle:
+        """Start from a full image of `checkpoint`. RuntimeFailure where FULL is not in scopes."""
+        ...
+
+    async def freeze(self, handle: Handle) -> None:
+        """Stop all its processes in memory. Done twice is done once."""
+        ...
+
+    async def thaw(self, handle: Handle) -> None:
+        """Let them run on. Done twice is done once."""
+        ...
+
+    async def checkpoint(self, handle: Handle, into: Path) -> None:
+        """Write a full image of the frozen sandbox. RuntimeFailure where FULL is not in scopes."""
+        ...
+
+    async def stop(self, handle: Handle, grace_s: float) -> None:
+        """End it: SIGTERM, after `grace_s` SIGKILL; 0 kills at once. Nothing of it is left when
+        this returns, frozen or not, and a sandbox already gone is no error."""
+        ...
+
+    async def wait(self, handle: Handle) -> Exit:
+        """Return when the sandbox has ended by itself or by `stop`; re-attached handles too."""
+        ...
+
+    async def inspect(self, handle: Handle) -> Inspection: ...
+
+    async def sweep(self, keep: Collection[str]) -> list[str]:
+        """End every sandbox under this driver's root whose slug is not in `keep`; return their
+        slugs. For what a dead worker left behind."""
+        ...
