@@ -103,7 +103,7 @@ class Worker(Protocol):
     async def wake(self, ask: WakeAsk) -> WakeAnswer: ...
 
     async def suspend(self, ask: SuspendAsk) -> None:
-        """Suspend it here. Raises ActorBusy, NoSuchActor (not held here), Fenced, DependencyAway."""
+        """Suspend it here. Raises ActorBusy, NoSuchActor (not here), Fenced, DependencyAway."""
         ...
 
     async def evict(self) -> bool:
