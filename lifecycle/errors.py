@@ -17,6 +17,10 @@ class NoSuchActor(LifecycleError):
     """No record, and no template that may create one."""
 
 
+class NoSuchPort(LifecycleError):
+    """The actor's template declares no such port."""
+
+
 class NoSuchTemplate(LifecycleError):
     """The actor's template is not there (any more)."""
 

@@ -79,6 +79,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     host: str
     port: int
+    declared: int
+    """The port's number in the template; `port` differs where the driver has no own network."""
     netns_pid: int | None = None
     """A process whose network namespace the socket must be made in; None: the worker's own."""
 

@@ -1,0 +1,180 @@
+"""The gate of one actor at this worker's door: who is in (tickets), who waits, and since when idle.
+
+No I/O. The residence opens and shuts it; the relay takes and closes tickets. A ticket taken keeps
+the actor from being frozen or suspended until it is closed (P4).
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from lifecycle.errors import NoSuchPort, QueueFull
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from placement.model import ActorId
+    from runtimes.base import Endpoint
+
+
+class WakeTimes:
+    """What one caller's wait was spent on; `kind` is `cold` or `thaw`, phases in milliseconds."""
+
+    __slots__ = ("kind", "phases")
+
+    def __init__(self, kind: str, phases: tuple[tuple[str, float], ...]) -> None:
+        self.kind = kind
+        self.phases = phases
+
+
+class ActorTicket:
+    """One open request on an actor that runs here."""
+
+    __slots__ = ("_cut", "_gate", "pool_key", "target", "wake")
+
+    hop_fields = b""
+    is_hop = False
+
+    def __init__(self, gate: "Gate", target: "Endpoint", pool_key: object) -> None:
+        self._gate: Gate | None = gate
+        self._cut: Callable[[], None] | None = None
+        self.target = target
+        self.pool_key = pool_key
+        self.wake: WakeTimes | None = None
+
+    def is_valid(self) -> bool:
+        gate = self._gate
+        return gate is not None and gate.may_serve()
+
+    def touch(self) -> None:
+        if self._gate is not None:
+            self._gate.touch()
+
+    def on_cut(self, cut: Callable[[], None]) -> None:
+        self._cut = cut
+
+    def cut(self) -> None:
+        if self._cut is not None:
+            self._cut()
+
+    def close(self) -> None:
+        gate, self._gate, self._cut = self._gate, None, None
+        if gate is not None:
+            gate.give_back(self)
+
+
+class Gate:
+    """Shut when made. `may_serve` is asked before every first byte either way: lease and phase."""
+
+    __slots__ = (
+        "_clock",
+        "_endpoints",
+        "_opened",
+        "_slug",
+        "_stir",
+        "_tickets",
+        "actor",
+        "is_open",
+        "last_active",
+        "may_serve",
+        "queue",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        actor: "ActorId",
+        *,
+        clock: Callable[[], float],
+        stir: Callable[[], None],
+        may_serve: Callable[[], bool],
+    ) -> None:
+        self.actor = actor
+        self.is_open = False
+        self.waiting = 0
+        self.queue = 256
+        """Callers that may wait at once; the template says how many."""
+        self.may_serve = may_serve
+        self._clock = clock
+        self._stir = stir
+        self._tickets: set[ActorTicket] = set()
+        self._opened = asyncio.Event()
+        self._endpoints: Mapping[str, Endpoint] = {}
+        self._slug = ""
+        self.last_active = clock()
+
+    def __repr__(self) -> str:
+        state = "open" if self.is_open else "shut"
+        return f"<Gate of {self.actor}: {state}, {len(self._tickets)} tickets, {self.waiting} wait>"
+
+    @property
+    def tickets(self) -> int:
+        return len(self._tickets)
+
+    def lead_to(self, slug: str, endpoints: "Mapping[str, Endpoint]") -> None:
+        """The copy that tickets lead to from now on; its main port is the first endpoint."""
+        self._slug, self._endpoints = slug, endpoints
+
+    def open(self) -> None:
+        self.is_open = True
+        self.last_active = self._clock()
+        self._opened.set()
+
+    def shut(self) -> None:
+        self.is_open = False
+        self._opened.clear()
+
+    def let_go(self) -> None:
+        """The residence has ended: whoever waits looks again for where the actor is."""
+        self.is_open = False
+        self._opened.set()
+
+    def touch(self) -> None:
+        self.last_active = self._clock()
+
+    def take(self, port: str) -> ActorTicket | None:
+        """A ticket now, or None when the gate is shut or the worker's lease is over."""
+        if not self.is_open or not self.may_serve():
+            return None
+        ticket = ActorTicket(self, self._endpoint(port), (self._slug, port))
+        self._tickets.add(ticket)
+        self.last_active = self._clock()
+        return ticket
+
+    def _endpoint(self, port: str) -> "Endpoint":
+        if not port:
+            return next(iter(self._endpoints.values()))
+        found = self._endpoints.get(port)
+        if found is None and port.isdigit():
+            # By number: what the template declares, which is what the program was told to open.
+            number = int(port)
+            found = next((e for e in self._endpoints.values() if e.declared == number), None)
+        if found is None:
+            raise NoSuchPort(f"{self.actor} declares no port {port}", actor=self.actor)
+        return found
+
+    async def wait_open(self, deadline: float) -> None:
+        """Return when the gate opened or was let go. Raises QueueFull, TimeoutError (loop time)."""
+        if self.waiting >= self.queue:
+            raise QueueFull(f"{self.waiting} requests already wait for {self.actor}", actor=self.actor)
+        self.waiting += 1
+        self._stir()
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._opened.wait()
+        finally:
+            self.waiting -= 1
+            self._stir()
+
+    def give_back(self, ticket: ActorTicket) -> None:
+        self._tickets.discard(ticket)
+        self.last_active = self._clock()
+        if not self._tickets:
+            self._stir()
+
+    def cut_all(self) -> int:
+        """End every open ticket now; returns how many there were."""
+        tickets = list(self._tickets)
+        for ticket in tickets:
+            ticket.cut()
+        return len(tickets)
