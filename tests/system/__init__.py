@@ -1,0 +1,1 @@
+"""The product and its examples, started as a user starts them."""
