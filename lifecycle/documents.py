@@ -1,0 +1,308 @@
+"""Documents: the YAML or JSON a person writes, checked whole and made into a Template.
+
+What is stored of a template is the canonical document: JSON, keys in order, quantities in their
+shortest form, so that equal specs have equal digests and `template get` shows what was meant.
+"""
+
+import hashlib
+import posixpath
+import re
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from lifecycle import quantities
+from lifecycle.forms import (
+    API_VERSION,
+    EnvForm,
+    IdleForm,
+    PolicyDocument,
+    PortForm,
+    ReadinessForm,
+    ResourcesForm,
+    TemplateDocument,
+)
+from lifecycle.quantities import Duration
+from lifecycle.strict import NotUnderstood, convert, nearest
+from lifecycle.templates import Readiness, Template
+from placement.model import InvalidName, check_label, is_label
+from runtimes.base import Resources, RuntimeClass
+
+LARGEST_BYTES = 256 * 1024
+
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OURS = re.compile(r"PORT(_.*)?|ROUSE_.*")
+"""Variables that tell a program where it is: the driver's to set."""
+_HOSTS_OWN = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr")
+_MOST_DURABLE = 16
+
+
+class Parsed(msgspec.Struct, frozen=True, kw_only=True):
+    template: Template
+    canonical: bytes
+    """What the catalog keeps; `template_of` reads it back."""
+
+
+# Reading ------------------------------------------------------------------------------------
+
+
+def read_all(text: str | bytes) -> list[object]:
+    """The documents of a YAML stream (JSON is YAML), as builtins. Raises NotUnderstood."""
+    from lifecycle.yaml_text import load_all  # YAML costs 20 ms to import; a JSON body needs none
+
+    if len(text) > LARGEST_BYTES:
+        raise NotUnderstood("", f"a document may be {LARGEST_BYTES // 1024} KiB at most")
+    return [each for each in load_all(text) if each is not None]
+
+
+def with_absolute_dir(given: object, base: Path) -> object:
+    """The document with a relative workingDir resolved against `base`, its file's directory."""
+    if isinstance(given, dict) and isinstance(spec := given.get("spec"), dict):
+        directory = spec.get("workingDir")
+        if isinstance(directory, str) and directory and not directory.startswith("/"):
+            absolute = (base / directory).resolve()
+            return {**given, "spec": {**spec, "workingDir": str(absolute)}}
+    return given
+
+
+def parse_template(given: object) -> Parsed:
+    """Check one document whole. Raises NotUnderstood with the path of what is wrong."""
+    _check_kind(given)
+    document = convert(given, TemplateDocument)
+    template = _template(document)
+    return Parsed(template=template, canonical=_canonical(document))
+
+
+def template_of(canonical: bytes) -> Template:
+    """The template of a stored document. Raises NotUnderstood (written by a later version)."""
+    return parse_template(msgspec.json.decode(canonical)).template
+
+
+def parse_policy(given: object) -> str:
+    """A per-actor policy as the JSON that the table keeps. Raises NotUnderstood."""
+    policy = convert(given, PolicyDocument)
+    _effective(policy, freeze_s=None, suspend_s=None)
+    return _canonical(policy).decode()
+
+
+def with_policy(template: Template, policy: str | None) -> Template:
+    """The template as it holds for an actor with this policy (ActorRecord.policy)."""
+    if policy is None:
+        return template
+    parsed = convert(msgspec.json.decode(policy), PolicyDocument)
+    freeze_s, suspend_s = _effective(
+        parsed, freeze_s=template.freeze_after_s, suspend_s=template.suspend_after_s
+    )
+    return msgspec.structs.replace(template, freeze_after_s=freeze_s, suspend_after_s=suspend_s)
+
+
+def _canonical(document: msgspec.Struct) -> bytes:
+    return msgspec.json.Encoder(enc_hook=quantities.encode, order="sorted").encode(document)
+
+
+def _check_kind(given: object) -> None:
+    """The kind first: a document of another kind should not be told which fields it lacks."""
+    if not isinstance(given, dict):
+        raise NotUnderstood("", "a document is a mapping with apiVersion, kind, metadata and spec")
+    kind, version = given.get("kind"), given.get("apiVersion")
+    if version is not None and version != API_VERSION:
+        raise NotUnderstood("apiVersion", f"{str(version)[:80]!r} is not known: {API_VERSION} is")
+    if kind == "WorkerPool":
+        raise NotUnderstood(
+            "kind", "WorkerPool is only in Kubernetes; here, start `rouse worker` for each worker"
+        )
+    if kind is not None and kind != "ActorTemplate":
+        raise NotUnderstood(
+            "kind", f"{str(kind)[:80]!r} is not known; {nearest(str(kind), ['ActorTemplate'])}"
+        )
+
+
+# Checking -----------------------------------------------------------------------------------
+
+
+def _template(document: TemplateDocument) -> Template:
+    spec, metadata = document.spec, document.metadata
+    ports = _ports(spec.ports)
+    freeze_s, suspend_s = _idle(spec.idle)
+    return Template(
+        namespace=_label(metadata.namespace, "metadata.namespace"),
+        name=_label(metadata.name, "metadata.name"),
+        digest=hashlib.sha256(_canonical(spec)).hexdigest(),
+        runtime=RuntimeClass(spec.runtime.class_) if spec.runtime.class_ != "auto" else "auto",
+        requires=tuple(sorted(set(spec.runtime.requires))),
+        command=_command(spec.command),
+        working_dir=_working_dir(spec.working_dir),
+        env=_env(spec.env),
+        ports=ports,
+        readiness=_readiness(spec.readiness, ports),
+        durable=_durable(spec.durable),
+        resources=_resources(spec.resources),
+        freeze_after_s=freeze_s,
+        suspend_after_s=suspend_s,
+        wake_timeout_s=_between(spec.wake.timeout, 0.1, 3600, "spec.wake.timeout"),
+        wake_queue=_count(spec.wake.queue, 1, 65536, "spec.wake.queue"),
+        snapshot_scope=spec.snapshot.scope,
+        snapshot_every_s=_every(spec.snapshot.every),
+        create_on_request=spec.create.on_request,
+        waiting_page=spec.wake.waiting_page,
+        egress_policy=_label(spec.egress.policy, "spec.egress.policy"),
+    )
+
+
+def _label(text: str, path: str) -> str:
+    try:
+        return check_label(text, "it")
+    except InvalidName as error:
+        raise NotUnderstood(path, str(error).removeprefix("it ")) from error
+
+
+def _command(command: tuple[str, ...]) -> tuple[str, ...]:
+    if not command or not command[0]:
+        raise NotUnderstood("spec.command", "is empty: say which program to run")
+    for index, argument in enumerate(command):
+        if "\0" in argument:
+            raise NotUnderstood(f"spec.command[{index}]", "holds a NUL character")
+    return command
+
+
+def _working_dir(text: str | None) -> Path | None:
+    if text is None:
+        return None
+    if not text.startswith("/") or "\0" in text:
+        raise NotUnderstood(
+            "spec.workingDir",
+            f"{text[:80]!r} is not absolute; `rouse template apply -f` resolves it for a file",
+        )
+    return Path(posixpath.normpath(text))
+
+
+def _env(forms: tuple[EnvForm, ...]) -> dict[str, str]:
+    env: dict[str, str] = {}
+    for index, form in enumerate(forms):
+        path = f"spec.env[{index}].name"
+        if _ENV_NAME.fullmatch(form.name) is None:
+            raise NotUnderstood(path, f"{form.name[:80]!r} cannot name a variable")
+        if _OURS.fullmatch(form.name):
+            raise NotUnderstood(path, f"{form.name[:80]} is set by rouse")
+        if form.name in env:
+            raise NotUnderstood(path, f"{form.name[:80]} is set twice")
+        if "\0" in form.value:
+            raise NotUnderstood(f"spec.env[{index}].value", "holds a NUL character")
+        env[form.name] = form.value
+    return env
+
+
+def _ports(forms: tuple[PortForm, ...]) -> dict[str, int]:
+    if not forms:
+        raise NotUnderstood("spec.ports", "is empty: an actor speaks HTTP on at least one port")
+    ports: dict[str, int] = {}
+    for index, form in enumerate(forms):
+        path = f"spec.ports[{index}]"
+        # `<port>--<actor>` in a host name: a port's name must not look like more, or a number.
+        if not is_label(form.name) or "--" in form.name or form.name.isdigit():
+            raise NotUnderstood(
+                f"{path}.name",
+                f"{form.name[:80]!r} is not a port's name: a-z, 0-9 and single '-', with a letter",
+            )
+        _count(form.port, 1, 65535, f"{path}.port")
+        if form.name in ports:
+            raise NotUnderstood(f"{path}.name", f"{form.name!r} is declared twice")
+        if form.port in ports.values():
+            raise NotUnderstood(f"{path}.port", f"{form.port} is declared twice")
+        ports[form.name] = form.port
+    return ports
+
+
+def _readiness(form: ReadinessForm, ports: dict[str, int]) -> Readiness:
+    timeout_s = _between(form.timeout, 0.1, 3600, "spec.readiness.timeout")
+    if form.http_get is not None and form.tcp_socket is not None:
+        raise NotUnderstood("spec.readiness", "has both httpGet and tcpSocket: choose one")
+    if form.http_get is not None:
+        path = form.http_get.path
+        if not path.startswith("/") or not path.isascii() or not path.isprintable() or " " in path:
+            raise NotUnderstood(
+                "spec.readiness.httpGet.path", f"{path[:80]!r} is no path that begins with /"
+            )
+        port = _declared(form.http_get.port, ports, "spec.readiness.httpGet.port")
+        return Readiness(path=path, port=port, timeout_s=timeout_s)
+    port = ""
+    if form.tcp_socket is not None:
+        port = _declared(form.tcp_socket.port, ports, "spec.readiness.tcpSocket.port")
+    return Readiness(port=port, timeout_s=timeout_s)
+
+
+def _declared(port: str | int, ports: dict[str, int], path: str) -> str:
+    if port == "":
+        return ""
+    for name, number in ports.items():
+        if port in (name, number):
+            return name
+    raise NotUnderstood(path, f"no port {port!r} is declared; {nearest(str(port), ports)}")
+
+
+def _durable(paths: tuple[str, ...]) -> tuple[str, ...]:
+    if len(paths) > _MOST_DURABLE:
+        raise NotUnderstood("spec.durable", f"has more than {_MOST_DURABLE} directories")
+    for index, path in enumerate(paths):
+        at = f"spec.durable[{index}]"
+        if not path.startswith("/") or path != posixpath.normpath(path) or "\0" in path:
+            raise NotUnderstood(at, f"{path[:80]!r} is not an absolute path without . and ..")
+        if path == "/" or path.startswith("//"):
+            raise NotUnderstood(at, "is the whole file system: name a directory in it")
+        for taken in (*_HOSTS_OWN, *paths[:index]):
+            if path == taken or path.startswith(taken + "/") or taken.startswith(path + "/"):
+                whose = "the system's own" if taken in _HOSTS_OWN else "declared already"
+                raise NotUnderstood(at, f"{path[:80]!r} overlaps {taken}, which is {whose}")
+    return paths
+
+
+def _resources(form: ResourcesForm) -> Resources:
+    if form.memory is not None and form.memory < 2**20:
+        raise NotUnderstood("spec.resources.memory", "is less than 1Mi")
+    if form.pids is not None:
+        _count(form.pids, 1, 4_194_304, "spec.resources.pids")
+    return Resources(
+        memory_bytes=None if form.memory is None else int(form.memory),
+        cpu=None if form.cpu is None else float(form.cpu),
+        pids=form.pids,
+    )
+
+
+def _idle(form: IdleForm | Literal["never"]) -> tuple[float | None, float | None]:
+    if form == "never":
+        return None, None
+    return form.freeze_after.finite, form.suspend_after.finite
+
+
+def _effective(
+    policy: PolicyDocument, *, freeze_s: float | None, suspend_s: float | None
+) -> tuple[float | None, float | None]:
+    idle = policy.idle
+    if idle == "never":
+        return None, None
+    if idle.freeze_after is not None:
+        freeze_s = idle.freeze_after.finite
+    if idle.suspend_after is not None:
+        suspend_s = idle.suspend_after.finite
+    return freeze_s, suspend_s
+
+
+def _every(duration: Duration) -> float | None:
+    if duration.finite is None or not duration:
+        return None
+    return _between(duration, 1, 86400 * 365, "spec.snapshot.every")
+
+
+def _between(duration: Duration, least_s: float, most_s: float, path: str) -> float:
+    if not least_s <= duration <= most_s:
+        raise NotUnderstood(
+            path, f"{duration} is not between {Duration(least_s)} and {Duration(most_s)}"
+        )
+    return float(duration)
+
+
+def _count(number: int, least: int, most: int, path: str) -> int:
+    if not least <= number <= most:
+        raise NotUnderstood(path, f"{number} is not between {least} and {most}")
+    return number
