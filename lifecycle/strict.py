@@ -7,6 +7,7 @@ import difflib
 import re
 import types
 import typing
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -37,7 +38,7 @@ def convert(given: object, wanted: type[T], *, from_text: bool = False) -> T:
     `from_text` also takes numbers and booleans written as text: variables and query parameters.
     """
     try:
-        return msgspec.convert(given, wanted, strict=not from_text, dec_hook=quantities.decode)
+        return msgspec.convert(given, wanted, strict=not from_text, dec_hook=_decode)
     except msgspec.ValidationError as error:
         raise _explain(str(error), wanted) from error
 
@@ -49,6 +50,14 @@ def nearest(name: str, known: typing.Iterable[str]) -> str:
     if close:
         return f"did you mean {close[0]}?"
     return f"known: {', '.join(names)}" if names else "nothing is known here"
+
+
+def _decode(wanted: type, given: object) -> object:
+    if wanted is Path:
+        if isinstance(given, str | Path) and str(given) and "\0" not in str(given):
+            return Path(given)
+        raise ValueError(f"{str(given)[:80]!r} is no path")
+    return quantities.decode(wanted, given)
 
 
 def _explain(message: str, wanted: type) -> NotUnderstood:

@@ -1,5 +1,7 @@
 """A refusal names the field's whole path and the nearest name that is known."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -70,3 +72,12 @@ def test_nearest_lists_what_is_known_when_nothing_is_near() -> None:
     assert nearest("idel", ["idle", "wake"]) == "did you mean idle?"
     assert nearest("qqq", ["wake", "idle"]) == "known: idle, wake"
     assert nearest("qqq", []) == "nothing is known here"
+
+
+def test_a_path_is_text_that_is_not_empty() -> None:
+    class Places(msgspec.Struct):
+        home: Path | None = None
+
+    assert convert({"home": "/srv"}, Places).home == Path("/srv")
+    with pytest.raises(NotUnderstood, match="home: '' is no path"):
+        convert({"home": ""}, Places)
