@@ -90,5 +90,16 @@ class DependencyAway(LifecycleError):
     retry_after_s = 1.0
 
 
+class NotHere(LifecycleError):
+    """This door has no such copy: the route that led here is stale. Never leaves our own hops."""
+
+
 class SnapshotRefused(LifecycleError):
     """A snapshot is damaged, truncated, foreign or missing; the message names it (P6)."""
+
+
+class SnapshotFailed(LifecycleError):
+    """This worker could not read or write the actor's files (disk full, a file that changes):
+    nothing was promoted, what was there before still is."""
+
+    retry_after_s = 1.0

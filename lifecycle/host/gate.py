@@ -156,7 +156,9 @@ class Gate:
     async def wait_open(self, deadline: float) -> None:
         """Return when the gate opened or was let go. Raises QueueFull, TimeoutError (loop time)."""
         if self.waiting >= self.queue:
-            raise QueueFull(f"{self.waiting} requests already wait for {self.actor}", actor=self.actor)
+            raise QueueFull(
+                f"{self.waiting} requests already wait for {self.actor}", actor=self.actor
+            )
         self.waiting += 1
         self._stir()
         try:

@@ -1,0 +1,354 @@
+"""The worker: its slots, its lease, and the residences of the actors it holds.
+
+A wake or a suspend asked of it, from this process or by RPC, ends here (`messages.Worker`). It owns
+one task per residence; a caller that goes away changes nothing for the others.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from placement.leases import Lease, boottime
+from runtimes.logs import tail
+
+from lifecycle.errors import ActorBusy, DependencyAway, LifecycleError, NoSuchActor
+from lifecycle.host.kit import Kit
+from lifecycle.host.life import live
+from lifecycle.host.reaper import Cause, Order
+from lifecycle.host.recovering import recovery
+from lifecycle.host.residence import Phase, Residence
+from lifecycle.messages import (
+    Full,
+    Here,
+    Refused,
+    SuspendAsk,
+    There,
+    WakeAnswer,
+    WakeAsk,
+    WorkerStatus,
+)
+from placement.errors import LeaseHeld, PlacementError
+from placement.model import ActorId, Claimant, WorkerRecord, new_uid
+
+log = logging.getLogger(__name__)
+
+_RECONCILE_S = 5.0
+_REGISTER_AGAIN_S = 0.2
+_EVICTABLE_S = 1.0
+"""An actor idle for less than this is not evicted: its next request is probably on its way."""
+
+
+class Host:
+    def __init__(self, kit: Kit, *, worker: str, door: str, rpc: str) -> None:
+        self.kit = kit
+        self.worker = worker
+        self._door, self._rpc = door, rpc
+        self._incarnation = new_uid()
+        self._lease: Lease | None = None
+        self._registered = asyncio.Event()
+        self._residents: dict[ActorId, Residence] = {}
+        self._unsure: set[ActorId] = set()
+        self._group: asyncio.TaskGroup | None = None
+        self.is_draining = False
+        self.labels: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"<Host {self.worker} {len(self._residents)}/{self.kit.settings.slots} slots>"
+
+    # What others look at.
+
+    @property
+    def residents(self) -> dict[ActorId, Residence]:
+        return self._residents
+
+    @property
+    def free(self) -> int:
+        return max(0, self.kit.settings.slots - len(self._residents))
+
+    def has_lease(self) -> bool:
+        return self._lease is not None and self._lease.is_valid(boottime())
+
+    def claimant(self) -> Claimant:
+        return Claimant(worker=self.worker, incarnation=self._incarnation, door=self._door)
+
+    def describe(self) -> WorkerRecord:
+        return WorkerRecord(
+            worker=self.worker,
+            incarnation=self._incarnation,
+            door=self._door,
+            rpc=self._rpc,
+            slots=self.kit.settings.slots,
+            free=self.free,
+            runtimes=tuple(str(r) for r in self.kit.drivers),
+            labels=self.labels,
+            draining=self.is_draining,
+        )
+
+    async def status(self) -> WorkerStatus:
+        residents = [await r.describe() for r in list(self._residents.values())]
+        return WorkerStatus(
+            worker=self.worker,
+            incarnation=self._incarnation,
+            actors=tuple(residents),
+            draining=self.is_draining,
+        )
+
+    # The life of the worker.
+
+    async def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Register, take back what an earlier incarnation left, serve until cancelled.
+
+        `ready` is called once wakes are taken. Call `drain` before cancelling for a clean end.
+        """
+        places = self.kit.places
+        before = places.last_incarnation()
+        if before is not None:
+            # We hold the directory's lock, so the process of that incarnation is dead: its lease
+            # need not be waited out.
+            await self._retire(before)
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            await self._register()
+            await self._take_back(group)
+            group.create_task(self._keep_lease(), name="lease")
+            group.create_task(self._reconcile(), name="reconcile")
+            ready()
+
+    async def _retire(self, incarnation: str) -> None:
+        while True:
+            try:
+                await self.kit.leases.retire(self.worker, incarnation)
+            except PlacementError as error:
+                log.warning("placement table is away", extra={"why": str(error)})
+                await asyncio.sleep(_REGISTER_AGAIN_S)
+            else:
+                return
+
+    async def _register(self) -> None:
+        said = False
+        while True:
+            self.kit.places.remember_incarnation(self._incarnation)
+            try:
+                self._lease = await self.kit.leases.register(self.describe())
+            except (PlacementError, LeaseHeld) as error:
+                if not said:
+                    log.warning("worker cannot register yet", extra={"why": str(error)})
+                    said = True
+                await asyncio.sleep(_REGISTER_AGAIN_S)
+            else:
+                log.info("worker registered", extra={"worker": self.worker})
+                self._registered.set()
+                return
+
+    async def _keep_lease(self) -> None:
+        while True:
+            assert self._lease is not None
+            await self._lease.run(self.describe)
+            # Lost: nothing is served from here on (every ticket asks the clock); the residences
+            # freeze, and own their copies again under a new incarnation or drop them.
+            log.error("lease lost", extra={"worker": self.worker})
+            self.kit.meters.fenced += 1
+            self._lease = None
+            self._registered.clear()
+            self._incarnation = new_uid()
+            for residence in self._residents.values():
+                residence.stir()
+            await self._register()
+
+    async def next_lease(self, after: str) -> None:
+        while self._incarnation == after or not self.has_lease():
+            await self._registered.wait()
+            if self._incarnation == after or not self.has_lease():
+                await asyncio.sleep(_REGISTER_AGAIN_S)
+
+    async def _take_back(self, group: asyncio.TaskGroup) -> None:
+        left = await asyncio.to_thread(self.kit.places.copies)
+        keep = {note.handle.slug for _, note in left if note.handle is not None}
+        for driver in self.kit.drivers.values():
+            ended = await driver.sweep(keep)
+            if ended:
+                log.warning("sandboxes without a note ended", extra={"count": len(ended)})
+        for copy, note in left:
+            residence = Residence(note.actor, self.kit, self)
+            self._residents[note.actor] = residence
+            group.create_task(live(residence, recovery(copy, note)), name=f"actor {note.actor}")
+
+    async def _reconcile(self) -> None:
+        """Release what the table says we own and we do not: calls whose answer never came."""
+        while True:
+            await asyncio.sleep(_RECONCILE_S)
+            for actor in list(self._unsure):
+                try:
+                    await self._look_again(actor)
+                except PlacementError:
+                    break
+
+    async def _look_again(self, actor: ActorId) -> None:
+        record = await self.kit.table.read(actor)
+        # No await between this look and the decision below but the release itself, which is fenced.
+        if actor in self._residents:
+            return
+        me = self.claimant()
+        if (
+            record is not None
+            and record.is_owned
+            and (record.worker, record.incarnation) == (me.worker, me.incarnation)
+        ):
+            await self.kit.table.release(
+                record.fence(), reason="its worker does not have it", failed=False
+            )
+        self._unsure.discard(actor)
+
+    def leave_unsure(self, actor: ActorId) -> None:
+        self._unsure.add(actor)
+
+    def freed(self, actor: ActorId) -> None:
+        self._residents.pop(actor, None)
+
+    # Asked of the worker (messages.Worker).
+
+    async def wake(self, ask: WakeAsk) -> WakeAnswer:
+        """Join the actor's wake or begin it. The wake outlives this caller."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + ask.wait_ms / 1000
+        began = False
+        while True:
+            residence = self._residents.get(ask.actor)
+            if residence is None:
+                refused = self._admit()
+                if refused is not None:
+                    return refused
+                residence = self._begin(ask.actor)
+                began = True
+            try:
+                async with asyncio.timeout_at(deadline):
+                    answer = await self._awake(residence)
+            except TimeoutError:
+                return Refused(
+                    error="WakeTimedOut",
+                    message=f"{ask.actor} is still waking",
+                    retry_after_s=1.0,
+                )
+            if isinstance(answer, Here):
+                return residence.here(began=began)
+            if answer is not None:
+                return answer
+
+    async def _awake(self, residence: Residence) -> Here | There | Refused | None:
+        """How its wake ended; None when it has left meanwhile and must be looked for again."""
+        joined = not residence.awake.done()
+        answer = await asyncio.shield(residence.awake)
+        if joined:
+            return answer
+        if isinstance(answer, Here) and residence.phase is not Phase.SUSPENDING:
+            return None if residence.phase is Phase.GONE else answer
+        if isinstance(answer, Here):
+            # On its way out: the door takes an idle suspend back, so lead the request there.
+            return answer if residence.order is None else await self._left(residence)
+        return await self._left(residence)
+
+    async def _left(self, residence: Residence) -> None:
+        await residence.ended.wait()
+
+    def _admit(self) -> Full | Refused | None:
+        """No await from here to `_begin`: the slot that was seen free is the one that is taken."""
+        if not self.has_lease():
+            return Refused(
+                error="DependencyAway",
+                message="this worker has no lease: the placement table is away",
+                retry_after_s=1.0,
+            )
+        if self.is_draining:
+            return Full(evictable=False)
+        if not self.free:
+            return Full(evictable=self._longest_idle() is not None)
+        return None
+
+    def _begin(self, actor: ActorId) -> Residence:
+        assert self._group is not None
+        residence = Residence(actor, self.kit, self)
+        self._residents[actor] = residence
+        self._group.create_task(live(residence), name=f"actor {actor}")
+        return residence
+
+    async def suspend(self, ask: SuspendAsk) -> None:
+        """Carry out a suspend that somebody asked for; return when it is committed."""
+        residence = self._residents.get(ask.actor)
+        if residence is None:
+            raise NoSuchActor(f"{ask.actor} is not at this worker", actor=ask.actor)
+        await asyncio.shield(residence.awake)
+        order = Order(
+            cause=Cause.ASKED,
+            until=residence.clock() + ask.wait_ms / 1000,
+            force=ask.force,
+            discard=ask.discard,
+        )
+        await asyncio.shield(residence.obey(order))
+
+    async def evict(self) -> bool:
+        residence = self._longest_idle()
+        if residence is None:
+            return False
+        order = Order(cause=Cause.EVICT, until=residence.clock())
+        try:
+            await asyncio.shield(residence.obey(order))
+        except LifecycleError:
+            return False
+        await residence.ended.wait()
+        return True
+
+    def _longest_idle(self) -> Residence | None:
+        idle = [r for r in self._residents.values() if self._may_evict(r)]
+        return min(idle, key=lambda r: r.gate.last_active, default=None)
+
+    def _may_evict(self, r: Residence) -> bool:
+        return (
+            r.phase in (Phase.RUNNING, Phase.FROZEN)
+            and r.order is None
+            and not r.gate.tickets
+            and not r.gate.waiting
+            and r.template.suspend_after_s is not None
+            and r.clock() - r.gate.last_active >= _EVICTABLE_S
+        )
+
+    async def logs(self, actor: ActorId, tail_bytes: int) -> bytes:
+        record = await self.kit.table.read(actor)
+        if record is None:
+            raise NoSuchActor(f"no actor {actor}", actor=actor)
+        return await asyncio.to_thread(tail, self.kit.places.log(record.uid), tail_bytes)
+
+    async def drain(self) -> None:
+        """Take no more wakes; suspend each actor when its requests have ended. Returns when none is
+        left; the caller sets the limit and may call `cut` when it is over."""
+        self.is_draining = True
+        while self._residents:
+            residences = list(self._residents.values())
+            async with asyncio.TaskGroup() as group:
+                for residence in residences:
+                    group.create_task(self._drain_one(residence), name=f"drain {residence.actor}")
+
+    async def _drain_one(self, residence: Residence) -> None:
+        await asyncio.shield(residence.awake)
+        order = Order(cause=Cause.DRAIN, until=float("inf"))
+        try:
+            await asyncio.shield(residence.obey(order))
+        except (ActorBusy, DependencyAway) as error:
+            log.warning("drain waits", extra={"actor": str(residence.actor), "why": str(error)})
+            await asyncio.sleep(_REGISTER_AGAIN_S)
+        except LifecycleError:
+            await residence.ended.wait()
+        else:
+            await residence.ended.wait()
+
+    def cut(self) -> int:
+        """The drain's grace is over: end what is still open, so that the actors can be saved."""
+        return sum(r.gate.cut_all() for r in self._residents.values())
+
+    async def withdraw(self) -> None:
+        """Give the lease back after a drain: nobody needs to wait it out."""
+        self._lease = None
+        try:
+            async with asyncio.timeout(2):
+                await self.kit.leases.retire(self.worker, self._incarnation)
+        except (PlacementError, TimeoutError) as error:
+            log.warning("lease not given back", extra={"why": str(error)})

@@ -1,0 +1,67 @@
+"""What every residence of a worker works with, and what it may ask of the worker itself."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from placement.leases import Leases
+
+from lifecycle.catalogue import KnownTemplates
+from lifecycle.host.meters import HostMeters
+from lifecycle.host.places import Places
+from lifecycle.snapshots.vault import Vault
+from placement.model import ActorId, BackOff, Claimant
+from placement.table import Table
+from runtimes.base import Driver, RuntimeClass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostSettings:
+    slots: int = 100
+    runtime: str = "auto"
+    """What a template's `auto` means here: a RuntimeClass value, or `auto` for the strongest."""
+    wake_budget_s: float = 120.0
+    """A wake that takes longer may be taken over by another worker."""
+    quick_exit_s: float = 10.0
+    """A program that ends by itself sooner than this after it was ready has failed to start."""
+    busy_cores: float = 0.1
+    """CPU use above this (cores, over the idle time) counts as activity."""
+    retry_suspend_s: float = 5.0
+    """After a suspend that failed (store away), how long until the next try."""
+    back_off: BackOff = field(default_factory=BackOff)
+
+
+class Owner(Protocol):
+    """The worker, as its residences see it."""
+
+    def has_lease(self) -> bool:
+        """By our own clock, now."""
+        ...
+
+    def claimant(self) -> Claimant: ...
+
+    async def next_lease(self, after: str) -> None:
+        """Return when the worker is registered in another incarnation than `after`."""
+        ...
+
+    def leave_unsure(self, actor: ActorId) -> None:
+        """A call about this actor got no answer: look later whether the record names us."""
+        ...
+
+    def freed(self, actor: ActorId) -> None:
+        """The residence of this actor has ended; its slot is free."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kit:
+    table: Table
+    leases: Leases
+    vault: Vault
+    drivers: Mapping[RuntimeClass, Driver]
+    templates: KnownTemplates
+    places: Places
+    meters: HostMeters
+    settings: HostSettings
+    drop_connections: Callable[[str], None]
+    """Close the door's idle connections to the copy of this slug."""

@@ -1,0 +1,163 @@
+"""Where a worker keeps things on its disk, so that a dead one's leavings can be told apart.
+
+<root>/lock                      held (flock) while a worker of this directory runs
+<root>/id, <root>/incarnation    who it is, and who it was at the last start
+<root>/copies/<uid>-<epoch>/     one running copy: `note.json`, `sandbox/`, `durable/<path>/`
+<root>/kept/<uid>-<snapshot>/    durable directories as a snapshot left them: a cache
+<root>/logs/<uid>.log            stdout and stderr of an actor, bounded
+"""
+
+import fcntl
+import os
+import re
+import shutil
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+
+from placement.model import ActorId, check_label, new_uid
+from runtimes.base import Handle
+
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,200}")
+
+
+class DirectoryInUse(Exception):
+    """Another worker runs on this directory."""
+
+
+class Note(msgspec.Struct, frozen=True, kw_only=True):
+    """What a copy leaves about itself before it claims: enough to find it after kill -9."""
+
+    actor: ActorId
+    uid: str = ""
+    epoch: int = 0
+    template: str = ""
+    durable: tuple[str, ...] = ()
+    """Declared paths; each has a directory below `durable/`, named by the path, quoted."""
+    handle: Handle | None = None
+
+
+class Places:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for name in ("copies", "kept", "logs", "sandboxes"):
+            (root / name).mkdir(parents=True, exist_ok=True)
+        root.chmod(0o700)
+        self._lock: int | None = None
+
+    def lock(self) -> None:
+        """Take the directory for this process's life. Raises DirectoryInUse.
+
+        The kernel lets go of it when the process dies, however it dies: who holds the lock knows
+        that its predecessor serves nothing any more.
+        """
+        fd = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(fd)
+            raise DirectoryInUse(f"another worker runs on {self.root}") from error
+        self._lock = fd
+
+    def unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def worker_id(self, wanted: str | None) -> str:
+        """The id kept here, made at the first start; `wanted` replaces it."""
+        path = self.root / "id"
+        kept = path.read_text().strip() if path.exists() else ""
+        chosen = check_label(wanted or kept or f"w-{new_uid()[:8]}", "worker id")
+        if chosen != kept:
+            path.write_text(chosen)
+        return chosen
+
+    def last_incarnation(self) -> str | None:
+        path = self.root / "incarnation"
+        return path.read_text().strip() or None if path.exists() else None
+
+    def remember_incarnation(self, incarnation: str) -> None:
+        """Before it registers: a start after a crash must know whom to retire."""
+        beside = self.root / "incarnation.new"
+        beside.write_text(incarnation)
+        beside.rename(self.root / "incarnation")
+
+    def log(self, uid: str) -> Path:
+        return self.root / "logs" / f"{_checked(uid)}.log"
+
+    def copy(self, uid: str, epoch: int) -> "Copy":
+        return Copy(self.root / "copies" / f"{_checked(uid)}-{epoch}")
+
+    def copies(self) -> "list[tuple[Copy, Note]]":
+        """What earlier starts left. A copy without a readable note never ran: it is removed."""
+        found = []
+        for path in sorted((self.root / "copies").iterdir()):
+            copy = Copy(path)
+            note = copy.note()
+            if note is None:
+                copy.remove()
+            else:
+                found.append((copy, note))
+        return found
+
+    def kept(self, uid: str, snapshot: str) -> Path:
+        return self.root / "kept" / f"{_checked(uid)}-{_checked(snapshot)}"
+
+    def keep(self, copy: "Copy", uid: str, snapshot: str) -> None:
+        """Move a discarded copy's durable directories where the next wake finds them."""
+        self.forget(uid)
+        shutil.rmtree(self.kept(uid, snapshot), ignore_errors=True)
+        if copy.durable.exists():
+            copy.durable.rename(self.kept(uid, snapshot))
+
+    def forget(self, uid: str) -> None:
+        """Drop what is kept of any snapshot of this actor."""
+        for path in (self.root / "kept").glob(f"{_checked(uid)}-*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+class Copy:
+    """The directory of one running copy."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.sandbox = path / "sandbox"
+        self.durable = path / "durable"
+
+    def make(self, note: Note) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.sandbox.mkdir(parents=True)
+        self.write(note)
+
+    def write(self, note: Note) -> None:
+        beside = self.path / "note.new"
+        beside.write_bytes(msgspec.json.encode(note, enc_hook=str))
+        beside.rename(self.path / "note.json")
+
+    def note(self) -> Note | None:
+        try:
+            return msgspec.json.decode(
+                (self.path / "note.json").read_bytes(), type=Note, dec_hook=_path
+            )
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def directories(self, durable: tuple[str, ...]) -> dict[str, Path]:
+        return {path: self.durable / quote(path, safe="") for path in durable}
+
+    def remove(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _path(kind: type, value: object) -> object:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError(f"{kind} in a note")
+
+
+def _checked(part: str) -> str:
+    if _SAFE.fullmatch(part) is None:
+        raise ValueError(f"{part[:80]!r} cannot be part of a file name")
+    return part

@@ -1,0 +1,77 @@
+"""Wait until a program that was just started answers. Probes often at first: the first answer to a
+client follows readiness at once (A52), and a probe is no activity (A33)."""
+
+import asyncio
+import contextlib
+
+from lifecycle.templates import Readiness, Template
+from runtimes.base import Endpoint
+
+_FIRST_PAUSE_S = 0.002
+_LONGEST_PAUSE_S = 0.05
+_PROBE_S = 2.0
+"""One probe's own limit: a program may accept and answer later, a hung one must not hold us."""
+
+
+class NotReady(Exception):
+    """It did not answer as its template says within its time; the message tells the last try."""
+
+
+async def wait_ready(template: Template, endpoints: dict[str, Endpoint], deadline: float) -> None:
+    """Return at the first good answer. Raises NotReady at `deadline` (loop time)."""
+    rule = template.readiness
+    endpoint = endpoints[rule.port] if rule.port else next(iter(endpoints.values()))
+    loop = asyncio.get_running_loop()
+    pause = _FIRST_PAUSE_S
+    while True:
+        try:
+            async with asyncio.timeout_at(min(deadline, loop.time() + _PROBE_S)):
+                said = await _probe(endpoint, rule, template)
+        except TimeoutError:
+            said = "no answer"
+        except OSError as error:
+            said = error.strerror or str(error)
+        if not said:
+            return
+        if loop.time() + pause >= deadline:
+            what = f"GET {rule.path}" if rule.path else "a connection"
+            raise NotReady(f"{what} on port {endpoint.declared}: {said}")
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, _LONGEST_PAUSE_S)
+
+
+async def _probe(endpoint: Endpoint, rule: Readiness, template: Template) -> str:
+    """One try: empty when good, else what was wrong."""
+    loop = asyncio.get_running_loop()
+    sock = endpoint.open_socket()
+    try:
+        await loop.sock_connect(sock, endpoint.sockaddr)
+        if rule.path is None:
+            return ""
+        host = f"{template.name}.{template.namespace}"
+        ask = f"GET {rule.path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        await loop.sock_sendall(sock, ask.encode("ascii"))
+        return _judge(await _first_line(sock))
+    finally:
+        with contextlib.suppress(OSError):
+            sock.close()
+
+
+async def _first_line(sock: object) -> bytes:
+    loop = asyncio.get_running_loop()
+    line = b""
+    while b"\n" not in line and len(line) < 1024:
+        more = await loop.sock_recv(sock, 1024)  # type: ignore[arg-type] # a socket.socket
+        if not more:
+            break
+        line += more
+    return line.partition(b"\n")[0].strip()
+
+
+def _judge(line: bytes) -> str:
+    """RFC 9112 section 4: `HTTP/1.x 2xx ...`; 2xx and 3xx are good, as in Kubernetes."""
+    parts = line.split(b" ", 2)
+    if len(parts) < 2 or not parts[0].startswith(b"HTTP/1.") or not parts[1].isdigit():
+        return "closed without an answer" if not line else "an answer that is not HTTP/1.x"
+    status = int(parts[1])
+    return "" if 200 <= status < 400 else f"status {status}"

@@ -1,0 +1,273 @@
+"""One actor on this worker: what is known of it, and the acts that its life is made of.
+
+Exactly one task (`life.live`) acts on a residence, so within a worker nothing about an actor runs
+beside anything else about it. Everybody else takes tickets at the gate, waits for `awake` or leaves
+an order, and stirs the task.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+
+from lifecycle.errors import ActorBusy, LifecycleError, NoSuchActor
+from lifecycle.host.gate import Gate
+from lifecycle.host.kit import Kit, Owner
+from lifecycle.host.places import Copy, Note
+from lifecycle.host.reaper import YIELDS, Order, Rules, View
+from lifecycle.messages import Here, Phases, Refused, Resident, There
+from lifecycle.templates import Template
+from placement.errors import TableUnavailable
+from placement.model import ActorId, ActorRecord, Answer, Fence, new_uid
+from runtimes.base import Driver, Exit, Handle
+
+log = logging.getLogger(__name__)
+
+_CPU_LOOK_S = 0.2
+"""How long a program that seems to compute is watched before that counts as activity."""
+
+
+class Phase(StrEnum):
+    WAKING = "waking"
+    RUNNING = "running"
+    FROZEN = "frozen"
+    SUSPENDING = "suspending"
+    FENCED = "fenced"
+    GONE = "gone"
+
+
+class LeaseLost(Exception):
+    """The worker's lease ended before an answer was known."""
+
+
+class Superseded(Exception):
+    """The table refused: another owner, another epoch, or no such record any more."""
+
+
+class Residence:
+    def __init__(self, actor: ActorId, kit: Kit, owner: Owner) -> None:
+        loop = asyncio.get_running_loop()
+        self.actor = actor
+        self.kit = kit
+        self.owner = owner
+        self.clock = loop.time
+        self.phase = Phase.WAKING
+        self.awake: asyncio.Future[Here | There | Refused] = loop.create_future()
+        """How the wake ended; every caller that waits for it looks here."""
+        self.ended = asyncio.Event()
+        self.gate = Gate(actor, clock=loop.time, stir=self.stir, may_serve=self.may_serve)
+        self.phases = Phases()
+        self.is_frozen = False
+        self.exit: Exit | None = None
+        self.ready_at = 0.0
+        self.not_before = 0.0
+        self.order: Order | None = None
+        self.order_done: asyncio.Future[None] | None = None
+        self.stirred = asyncio.Event()
+        self._cpu_s = 0.0
+        self._cpu_at = 0.0
+        # Set by waking, in this order.
+        self._record: ActorRecord | None = None
+        self._template: Template | None = None
+        self.copy: Copy | None = None
+        self.note = Note(actor=actor)
+        self._driver: Driver | None = None
+        self.handle: Handle | None = None
+
+    def __repr__(self) -> str:
+        epoch = self._record.epoch if self._record else "-"
+        return f"<Residence {self.actor} epoch {epoch} {self.phase} {self.gate!r}>"
+
+    # What has been found out so far. Asking too early is a mistake of ours, hence the assertions.
+
+    @property
+    def record(self) -> ActorRecord:
+        assert self._record is not None
+        return self._record
+
+    @record.setter
+    def record(self, record: ActorRecord) -> None:
+        self._record = record
+
+    @property
+    def claimed(self) -> bool:
+        return self._record is not None
+
+    @property
+    def template(self) -> Template:
+        assert self._template is not None
+        return self._template
+
+    @template.setter
+    def template(self, template: Template) -> None:
+        self._template = template
+        self.gate.queue = template.wake_queue
+
+    @property
+    def driver(self) -> Driver:
+        assert self._driver is not None
+        return self._driver
+
+    @driver.setter
+    def driver(self, driver: Driver) -> None:
+        self._driver = driver
+
+    @property
+    def durable(self) -> tuple[str, ...]:
+        """Declared paths as they were when this copy was made; the template may have changed."""
+        return self.note.durable
+
+    def may_serve(self) -> bool:
+        return self.phase is Phase.RUNNING and self.owner.has_lease()
+
+    def here(self, *, began: bool = False) -> Here:
+        claimant = self.owner.claimant()
+        return Here(
+            uid=self.record.uid,
+            epoch=self.record.epoch,
+            worker=claimant.worker,
+            door=claimant.door,
+            phases=self.phases,
+            began=began,
+        )
+
+    # Asked by others.
+
+    def stir(self) -> None:
+        self.stirred.set()
+
+    def obey(self, order: Order) -> asyncio.Future[None]:
+        """Take an order to suspend; the future ends when it was carried out, or with the reason.
+
+        Raises ActorBusy while another order is being followed, NoSuchActor when it has left.
+        """
+        if self.phase is Phase.GONE:
+            raise NoSuchActor(f"{self.actor} has left this worker", actor=self.actor)
+        if self.order is not None:
+            raise ActorBusy(f"{self.actor} is already being suspended", actor=self.actor)
+        self.order = order
+        self.order_done = asyncio.get_running_loop().create_future()
+        if self.phase is Phase.RUNNING and order.cause not in YIELDS:
+            self.gate.shut()  # from now on requests wait, then wake it again
+        self.stir()
+        return self.order_done
+
+    def settle_order(self, error: LifecycleError | None = None) -> None:
+        done, self.order, self.order_done = self.order_done, None, None
+        if done is None or done.done():
+            return
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
+
+    def view(self) -> View:
+        return View(
+            now=self.clock(),
+            tickets=self.gate.tickets,
+            waiting=self.gate.waiting,
+            is_frozen=self.is_frozen,
+            last_active=self.gate.last_active,
+            order=self.order,
+            not_before=self.not_before,
+        )
+
+    def rules(self) -> Rules:
+        return Rules(
+            freeze_after=self.template.freeze_after_s, suspend_after=self.template.suspend_after_s
+        )
+
+    # Freeze and thaw: local to the worker, the table does not know.
+
+    async def freeze(self) -> None:
+        """Gate shut by the caller. The pooled connections go first: a server whose keep-alive timer
+        ran out while it was frozen would close them at the thaw, under the next request."""
+        if self.is_frozen or self.handle is None:
+            return
+        self.kit.drop_connections(self.handle.slug)
+        await self.driver.freeze(self.handle)
+        self.is_frozen = True
+
+    async def serve_again(self) -> None:
+        """Thaw where frozen, and let requests in."""
+        if self.is_frozen and self.handle is not None:
+            began = self.clock()
+            await self.driver.thaw(self.handle)
+            self.kit.meters.phase("thaw", self.clock() - began)
+            self.kit.meters.wakes["ok", "thaw"] += 1
+        self.is_frozen = False
+        self.phase = Phase.RUNNING
+        self.gate.open()
+        if self.handle is not None:
+            await self._cores_used()
+
+    async def is_computing(self) -> bool:
+        """Does it use more than `busy_cores` though nobody calls? Its last request's work should
+        not count, so a high average since it was let in is looked at once more, briefly."""
+        if self.handle is None or self.is_frozen:
+            return False
+        limit = self.kit.settings.busy_cores
+        if await self._cores_used() <= limit:
+            return False
+        await asyncio.sleep(_CPU_LOOK_S)
+        return await self._cores_used() > limit
+
+    async def _cores_used(self) -> float:
+        """Average since the last look (or since it was let in)."""
+        assert self.handle is not None
+        seen = await self.driver.inspect(self.handle)
+        now = self.clock()
+        cores = (seen.cpu_s - self._cpu_s) / max(now - self._cpu_at, 0.001)
+        self._cpu_s, self._cpu_at = seen.cpu_s, now
+        return cores
+
+    # The table.
+
+    async def write(self, operation: Callable[[Fence, str], Awaitable[Answer]]) -> ActorRecord:
+        """Make one fenced call until its answer is known.
+
+        Raises Superseded when the table refuses, LeaseLost when the lease ended first: the call may
+        then still be executed, so nothing else is tried on this epoch.
+        """
+        fence, call = self.record.fence(), new_uid()
+        while True:
+            try:
+                answer = await operation(fence, call)
+                break
+            except TableUnavailable:
+                if not self.owner.has_lease():
+                    raise LeaseLost from None
+                await asyncio.sleep(random.uniform(0.02, 0.2))
+        if not answer.is_done or answer.record is None:
+            raise Superseded(str(answer.outcome))
+        self.record = answer.record
+        return answer.record
+
+    # What it leaves and tells.
+
+    def write_note(self, note: Note) -> None:
+        """What a later incarnation of this worker must know to find this copy."""
+        assert self.copy is not None
+        self.note = note
+        self.copy.write(note)
+
+    def active_ms(self) -> int:
+        """Unix milliseconds of the last activity."""
+        return int((time.time() - (self.clock() - self.gate.last_active)) * 1000)
+
+    async def describe(self) -> Resident:
+        seen = None
+        if self.handle is not None:
+            seen = await self.driver.inspect(self.handle)
+        return Resident(
+            actor=self.actor,
+            epoch=self._record.epoch if self._record else 0,
+            state=str(self.phase),
+            runtime=str(self.handle.runtime) if self.handle else "",
+            tickets=self.gate.tickets,
+            idle_s=round(self.clock() - self.gate.last_active, 3),
+            pid=self.handle.pid if self.handle else None,
+            memory_bytes=seen.memory_bytes if seen else 0,
+        )

@@ -1,0 +1,218 @@
+"""How an actor goes to sleep: shut, freeze, begin, snapshot, commit, discard (design, section 6).
+
+A request that comes before commit_suspend was sent takes an idle or evicting suspend back; once it
+was sent only the answer decides. A store that is away loses nothing: the frozen copy stays.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from lifecycle.errors import DependencyAway, LifecycleError
+from lifecycle.host.reaper import YIELDS, Cause
+from lifecycle.host.residence import LeaseLost, Phase, Residence
+from lifecycle.snapshots.vault import SnapshotOwner
+from runtimes.base import RuntimeFailure
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class _Wanted(Exception):
+    """A request came in time: the suspend is taken back."""
+
+
+async def suspend(r: Residence, cause: Cause, *, discard: bool) -> bool:
+    """True when the actor is suspended and gone from here; False when it stays."""
+    r.gate.shut()
+    began = r.clock()
+    try:
+        await r.freeze()
+        if _is_wanted(r, cause):
+            raise _Wanted
+        r.phase = Phase.SUSPENDING
+        await _unless_wanted(
+            r, cause, r.write(lambda f, call: r.kit.table.begin_suspend(f, call=call)), cancel=False
+        )
+        snapshot = None if discard else await _unless_wanted(r, cause, _save(r), cancel=True)
+        if _is_wanted(r, cause):
+            raise _Wanted
+    except _Wanted:
+        await _take_back(r, cause)
+        return False
+    except (LifecycleError, RuntimeFailure, OSError) as error:
+        await _stay(r, cause, error)
+        return False
+    # Nothing may come between here and the call: from now on only its answer decides.
+    await _commit(r, snapshot)
+    r.kit.meters.suspends["committed", cause] += 1
+    r.kit.meters.phase("suspend", r.clock() - began)
+    log.info(
+        "actor suspended",
+        extra={"actor": str(r.actor), "cause": str(cause), "epoch": r.record.epoch},
+    )
+    await _discard(r, snapshot)
+    r.settle_order()
+    return True
+
+
+def _is_wanted(r: Residence, cause: Cause) -> bool:
+    return cause in YIELDS and r.gate.waiting > 0
+
+
+async def _unless_wanted(
+    r: Residence, cause: Cause, work: Coroutine[Any, Any, T], *, cancel: bool
+) -> T:
+    """Do `work`; when a request comes meanwhile, let it in at once and raise _Wanted.
+
+    A call to the table is not cancelled (its outcome must be known before the next one), but the
+    request does not wait for it: we own the actor and serve, whatever the table is told later.
+    """
+    wanted = False
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(_caught(work), name=f"suspend of {r.actor}")
+        while not task.done():
+            # Cleared before the look: a request that comes after the look stirs again.
+            r.stirred.clear()
+            if not wanted and _is_wanted(r, cause):
+                wanted = True
+                await r.serve_again()
+                if cancel:
+                    task.cancel()
+            stirred = group.create_task(r.stirred.wait(), name=f"requests for {r.actor}")
+            await asyncio.wait({task, stirred}, return_when=asyncio.FIRST_COMPLETED)
+            stirred.cancel()
+    if wanted:
+        raise _Wanted
+    result = task.result()
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+async def _caught(work: Coroutine[Any, Any, T]) -> T | Exception:
+    """An error is a result here: raised inside the group it would arrive wrapped."""
+    try:
+        return await work
+    except Exception as error:  # noqa: BLE001 # raised again by whoever takes the result
+        return error
+
+
+async def _save(r: Residence) -> str:
+    assert r.copy is not None
+    record = r.record
+    owner = SnapshotOwner(actor=r.actor, uid=record.uid, epoch=record.epoch)
+    directories = r.copy.directories(r.durable)
+    saved = await r.kit.vault.save(owner, directories, parent=record.snapshot)
+    r.kit.meters.snapshot_bytes["written"] += saved.bytes_written
+    return saved.id
+
+
+async def _take_back(r: Residence, cause: Cause) -> None:
+    """Serve first, tell the table second: it is ours either way while the lease lives."""
+    r.kit.meters.suspends["aborted", cause] += 1
+    await r.serve_again()
+    r.settle_order(DependencyAway(f"{r.actor} was wanted", actor=r.actor))
+    await _abort(r)
+
+
+async def _abort(r: Residence) -> None:
+    if r.record.state == "SUSPENDING":
+        await r.write(lambda f, call: r.kit.table.abort_suspend(f, call=call))
+
+
+async def _stay(r: Residence, cause: Cause, error: Exception) -> None:
+    """The snapshot could not be written: stay as we are, frozen, and try again later."""
+    r.kit.meters.suspends["failed", cause] += 1
+    log.warning("suspend failed", extra={"actor": str(r.actor), "why": str(error)})
+    r.not_before = r.clock() + r.kit.settings.retry_suspend_s
+    r.phase = Phase.FROZEN
+    told = error if isinstance(error, LifecycleError) else DependencyAway(str(error), actor=r.actor)
+    r.settle_order(told)
+    await _abort(r)
+    if not r.is_frozen and r.exit is None:
+        await r.serve_again()
+
+
+async def _commit(r: Residence, snapshot: str | None) -> None:
+    active_ms = r.active_ms()
+    await r.write(
+        lambda f, call: r.kit.table.commit_suspend(
+            f, snapshot=snapshot, active_ms=active_ms, call=call
+        )
+    )
+
+
+async def _discard(r: Residence, snapshot: str | None) -> None:
+    """Killed as it is, never run again: the kept files must stay what the snapshot says."""
+    await r.end_sandbox()
+    if r.copy is not None and snapshot is not None:
+        await asyncio.to_thread(r.kit.places.keep, r.copy, r.record.uid, snapshot)
+
+
+async def after_exit(r: Residence) -> bool:
+    """The program ended by itself: keep its files, tell how it ended, free the slot.
+
+    Its durable directories are saved as it left them, as a volume outlives a container; a quick end
+    counts as a failed start.
+    """
+    r.gate.shut()
+    r.gate.cut_all()
+    r.phase = Phase.SUSPENDING
+    reason = str(r.exit)
+    quick = r.clock() - r.ready_at < r.kit.settings.quick_exit_s
+    log.warning("actor ended by itself", extra={"actor": str(r.actor), "how": reason})
+    await r.end_sandbox()
+    discard = r.order is not None and r.order.discard
+    snapshot = r.record.snapshot if discard else await _save_at_last(r)
+    if quick and not discard:
+        await _checkpoint_and_fail(r, snapshot, reason)
+    else:
+        if r.record.state == "RUNNING":
+            await r.write(lambda f, call: r.kit.table.begin_suspend(f, call=call))
+        active_ms = r.active_ms()
+        await r.write(
+            lambda f, call: r.kit.table.commit_suspend(
+                f, snapshot=snapshot, active_ms=active_ms, reason=reason, call=call
+            )
+        )
+    r.kit.meters.suspends["committed", Cause.EXIT] += 1
+    await _discard(r, snapshot)
+    r.settle_order()
+    return True
+
+
+async def _checkpoint_and_fail(r: Residence, snapshot: str | None, reason: str) -> None:
+    active_ms = r.active_ms()
+    if r.record.state == "SUSPENDING":
+        await _abort(r)
+    if snapshot is not None:
+        await r.write(
+            lambda f, call: r.kit.table.checkpointed(
+                f, snapshot=snapshot, active_ms=active_ms, call=call
+            )
+        )
+    await r.write(
+        lambda f, call: r.kit.table.release(
+            f,
+            reason=reason,
+            failed=True,
+            back_off=r.kit.settings.back_off,
+            call=call,
+        )
+    )
+
+
+async def _save_at_last(r: Residence) -> str:
+    """There is no copy to go on from: the files wait here for the store, as long as we own them."""
+    while True:
+        try:
+            return await _save(r)
+        except LifecycleError as error:
+            r.kit.meters.suspends["failed", Cause.EXIT] += 1
+            log.warning("files not saved yet", extra={"actor": str(r.actor), "why": str(error)})
+            if not r.owner.has_lease():
+                raise LeaseLost from error
+            await asyncio.sleep(r.kit.settings.retry_suspend_s)

@@ -1,0 +1,327 @@
+"""How an actor comes to life here: claim, fetch, start, ready; and how a copy is owned again.
+
+At most two calls to the table (claim, ready). Every step may find that the world moved on: the
+claim tells, and a step that fails releases the actor, so that the next request may try again (A7).
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from runtimes.registry import choose
+
+from lifecycle.errors import (
+    DependencyAway,
+    LifecycleError,
+    NoSuchActor,
+    NoSuchTemplate,
+    StartFailed,
+)
+from lifecycle.host.places import Note
+from lifecycle.host.readiness import NotReady, wait_ready
+from lifecycle.host.residence import LeaseLost, Residence, Superseded
+from lifecycle.messages import Phases, Refused, There
+from placement.errors import PlacementError, TableUnavailable
+from placement.model import ActorRecord, Answer, Outcome
+from placement.repeat import until_known
+from runtimes.base import RuntimeFailure, SandboxSpec
+
+log = logging.getLogger(__name__)
+
+_CLAIM_TRIES = 5
+_CALL_BUDGET_S = 10.0
+"""How long one call to the table is repeated before a caller is told that the table is away."""
+
+
+async def wake(r: Residence) -> bool:
+    """Bring the actor up; False when it does not run here, with `awake` telling why."""
+    clock, began = r.clock, r.clock()
+    try:
+        answer = await _claim(r)
+        if isinstance(answer, There):
+            r.awake.set_result(answer)
+            return False
+        claimed = clock()
+        r.record = answer
+        await _prepare(r)
+        fetched = clock()
+        spec = _spec(r)
+        r.handle = await r.driver.start(spec)
+        started = clock()
+        r.write_note(msgspec.structs.replace(r.note, handle=r.handle))
+        await _until_ready(r)
+        await r.write(lambda fence, call: r.kit.table.ready(fence, call=call))
+    except (Superseded, LeaseLost) as error:
+        _refuse(r, DependencyAway(f"{r.actor}: ownership was lost while it woke: {error}"))
+        return False
+    except (LifecycleError, RuntimeFailure, PlacementError, OSError) as error:
+        await _give_up(r, error)
+        return False
+    ready = clock()
+    r.phases = Phases(
+        total=(ready - began) * 1000,
+        claim=(claimed - began) * 1000,
+        fetch=(fetched - claimed) * 1000,
+        restore=(started - fetched) * 1000,
+        ready=(ready - started) * 1000,
+    )
+    for name in ("total", "claim", "fetch", "restore", "ready"):
+        r.kit.meters.phase(name, getattr(r.phases, name) / 1000)
+    r.kit.meters.wakes["ok", "cold"] += 1
+    await let_in(r)
+    log.info(
+        "actor woken",
+        extra={"actor": str(r.actor), "epoch": r.record.epoch, "took_ms": round(r.phases.total, 1)},
+    )
+    return True
+
+
+async def let_in(r: Residence) -> None:
+    assert r.handle is not None
+    r.ready_at = r.clock()
+    r.gate.lead_to(r.handle.slug, r.handle.endpoints)
+    await r.serve_again()
+    if not r.awake.done():
+        r.awake.set_result(r.here())
+
+
+async def _claim(r: Residence) -> ActorRecord | There:
+    """Own the actor, or learn who does. Raises LifecycleError."""
+    table, claimant = r.kit.table, r.owner.claimant()
+    budget_ms = int(r.kit.settings.wake_budget_s * 1000)
+    for _ in range(_CLAIM_TRIES):
+        answer = await _known(
+            r,
+            lambda call: table.claim(r.actor, claimant, budget_ms=budget_ms, call=call),
+        )
+        match answer.outcome:
+            case Outcome.DONE if answer.record is not None:
+                return answer.record
+            case Outcome.NOT_FOUND:
+                raise NoSuchActor(f"no actor {r.actor}", actor=r.actor)
+            case Outcome.BACKING_OFF:
+                why = answer.record.reason if answer.record else None
+                raise StartFailed(
+                    f"{r.actor} failed to start several times and is not tried yet: {why}",
+                    actor=r.actor,
+                    retry_after_s=answer.retry_after_ms / 1000,
+                )
+            case Outcome.HELD if answer.record is not None:
+                settled = await _settle_held(r, answer.record)
+                if settled is not None:
+                    return settled
+            case _:
+                await asyncio.sleep(random.uniform(0.005, 0.05))  # lost a race: look anew
+    raise DependencyAway(f"{r.actor} keeps changing hands", actor=r.actor)
+
+
+async def _settle_held(r: Residence, held: ActorRecord) -> ActorRecord | There | None:
+    """Somebody owns it: follow them, or take over when their lease is provably over.
+
+    None: it changed meanwhile, claim again.
+    """
+    table, leases, me = r.kit.table, r.kit.leases, r.owner.claimant()
+    assert held.worker is not None and held.incarnation is not None
+    if (held.worker, held.incarnation) == (me.worker, me.incarnation):
+        # A claim of ours whose answer was lost: this worker has no such copy, so nobody has.
+        await _known(
+            r,
+            lambda call: table.release(
+                held.fence(), reason="claimed without an answer", failed=False, call=call
+            ),
+        )
+        return None
+    if await leases.is_over(held.worker, held.incarnation):
+        answer = await _known(
+            r,
+            lambda call: table.take_over(
+                held,
+                me,
+                budget_ms=int(r.kit.settings.wake_budget_s * 1000),
+                call=call,
+            ),
+        )
+        if answer.is_done:
+            log.warning(
+                "actor taken over", extra={"actor": str(r.actor), "lost_worker": held.worker}
+            )
+            return answer.record
+        return None
+    worker = await leases.worker(held.worker)
+    if worker is None:
+        return None
+    return There(worker=worker.worker, rpc=worker.rpc)
+
+
+async def _known(r: Residence, attempt: Callable[[str], Awaitable[Answer]]) -> Answer:
+    try:
+        return await until_known(attempt, deadline=r.clock() + _CALL_BUDGET_S)
+    except TableUnavailable as error:
+        # The call may still be executed: the reconciler looks whether the record names us.
+        r.owner.leave_unsure(r.actor)
+        raise DependencyAway(f"the placement table is away: {error}", actor=r.actor) from error
+
+
+async def _prepare(r: Residence) -> None:
+    """Template, driver, directories: everything a start needs."""
+    record = r.record
+    template = await r.kit.templates.get(record.actor.namespace, record.template)
+    if template is None:
+        raise NoSuchTemplate(
+            f"{r.actor} is of template {record.template}, which does not exist", actor=r.actor
+        )
+    r.template = template.with_policy(record.policy)
+    wanted = template.runtime if template.runtime != "auto" else r.kit.settings.runtime
+    r.driver = choose(template.requires, r.kit.drivers, wanted)
+    r.copy = r.kit.places.copy(record.uid, record.epoch)
+    await asyncio.to_thread(_make_copy, r)
+    if record.snapshot is not None and not r.copy.durable.exists():
+        directories = r.copy.directories(template.durable)
+        restored = await r.kit.vault.restore(
+            record.actor.namespace, record.uid, record.snapshot, directories
+        )
+        r.kit.meters.snapshot_bytes["read"] += restored.bytes_read
+    for directory in r.copy.directories(template.durable).values():
+        directory.mkdir(parents=True, exist_ok=True)
+
+
+def _make_copy(r: Residence) -> None:
+    """An own directory, with what this worker kept of the very snapshot that is to be woken."""
+    record, copy = r.record, r.copy
+    assert copy is not None
+    r.note = Note(
+        actor=r.actor,
+        uid=record.uid,
+        epoch=record.epoch,
+        template=record.template,
+        durable=r.template.durable,
+    )
+    copy.make(r.note)
+    if record.snapshot is not None:
+        kept = r.kit.places.kept(record.uid, record.snapshot)
+        if kept.exists():
+            # Moved, not copied: from now on the files are the actor's and no cache any more.
+            kept.rename(copy.durable)
+
+
+def _spec(r: Residence) -> SandboxSpec:
+    assert r.copy is not None
+    template = r.template
+    return SandboxSpec(
+        actor=str(r.actor),
+        uid=r.record.uid,
+        epoch=r.record.epoch,
+        directory=r.copy.sandbox,
+        command=template.command,
+        working_dir=template.working_dir,
+        env=template.env,
+        ports=template.ports,
+        durable=r.copy.directories(template.durable),
+        resources=template.resources,
+        log=r.kit.places.log(r.record.uid),
+    )
+
+
+async def _until_ready(r: Residence) -> None:
+    """Raises StartFailed when the program ends or stays mute for its readiness time."""
+    assert r.handle is not None
+    deadline = r.clock() + r.template.readiness.timeout_s
+    async with asyncio.TaskGroup() as group:
+        exited = group.create_task(r.driver.wait(r.handle), name=f"early exit of {r.actor}")
+        probed = group.create_task(_probe(r, deadline), name=f"readiness of {r.actor}")
+        try:
+            await asyncio.wait({exited, probed}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            exited.cancel()
+            probed.cancel()
+    if not probed.cancelled() and (late := probed.result()) is not None:
+        raise StartFailed(
+            f"{r.actor} was not ready in {r.template.readiness.timeout_s:g} s: {late}",
+            actor=r.actor,
+        )
+    if not exited.cancelled():
+        raise StartFailed(f"{r.actor} {exited.result()} before it was ready", actor=r.actor)
+
+
+async def _probe(r: Residence, deadline: float) -> NotReady | None:
+    assert r.handle is not None
+    try:
+        await wait_ready(r.template, dict(r.handle.endpoints), deadline)
+    except NotReady as error:
+        return error
+    return None
+
+
+async def _give_up(r: Residence, error: Exception) -> None:
+    """Tell the callers, end what was started, release the claim."""
+    told = error if isinstance(error, LifecycleError) else _translated(r, error)
+    _refuse(r, told)
+    log.warning("wake failed", extra={"actor": str(r.actor), "why": str(told)})
+    if not r.claimed:
+        return
+    await r.end_sandbox()
+    # Our own trouble (store or table away) is not the program's failure and never backs it off.
+    failed = isinstance(told, StartFailed)
+    try:
+        await r.write(
+            lambda fence, call: r.kit.table.release(
+                fence,
+                reason=str(told)[:500],
+                failed=failed,
+                back_off=r.kit.settings.back_off,
+                call=call,
+            )
+        )
+    except (LeaseLost, Superseded):
+        r.owner.leave_unsure(r.actor)
+
+
+def _translated(r: Residence, error: Exception) -> LifecycleError:
+    if isinstance(error, PlacementError):
+        return DependencyAway(f"the placement table is away: {error}", actor=r.actor)
+    if isinstance(error, OSError):
+        return DependencyAway(f"this worker cannot start {r.actor}: {error}", actor=r.actor)
+    return StartFailed(f"{r.actor} could not be started: {error}", actor=r.actor)
+
+
+def _refuse(r: Residence, error: LifecycleError) -> None:
+    r.kit.meters.wakes["failed", "cold"] += 1
+    if not r.awake.done():
+        r.awake.set_result(
+            Refused(
+                error=type(error).__name__, message=str(error), retry_after_s=error.retry_after_s
+            )
+        )
+
+
+async def own_again(r: Residence) -> bool:
+    """After a new incarnation of this worker: claim the copy that is still here, if it is still
+    the record's (same uid, epoch and former self just before the claim); else it is nobody's."""
+    while r.owner.has_lease():
+        try:
+            return await _own_again(r)
+        except (DependencyAway, PlacementError):
+            await asyncio.sleep(random.uniform(0.05, 0.5))
+    return False
+
+
+async def _own_again(r: Residence) -> bool:
+    table, me, last = r.kit.table, r.owner.claimant(), r.record
+    seen = await table.read(r.actor)
+    if seen is None or not seen.is_owned or seen.incarnation is None:
+        return False
+    if (seen.uid, seen.epoch, seen.worker) != (last.uid, last.epoch, me.worker):
+        return False
+    if seen.incarnation != last.incarnation:
+        return False
+    if not await r.kit.leases.is_over(me.worker, seen.incarnation):
+        return False
+    budget_ms = int(r.kit.settings.wake_budget_s * 1000)
+    answer = await _known(r, lambda call: table.take_over(seen, me, budget_ms=budget_ms, call=call))
+    if not answer.is_done or answer.record is None:
+        return False
+    r.record = answer.record
+    await r.write(lambda fence, call: table.ready(fence, call=call))
+    return True
