@@ -41,7 +41,7 @@ _MOST_DURABLE = 16
 class Parsed(msgspec.Struct, frozen=True, kw_only=True):
     template: Template
     canonical: bytes
-    """What the catalog keeps; `template_of` reads it back."""
+    """What the catalog keeps; `template_from_json` reads it back."""
 
 
 # Reading ------------------------------------------------------------------------------------
@@ -74,27 +74,14 @@ def parse_template(given: object) -> Parsed:
     return Parsed(template=template, canonical=_canonical(document))
 
 
-def template_of(canonical: bytes) -> Template:
+def template_from_json(canonical: bytes) -> Template:
     """The template of a stored document. Raises NotUnderstood (written by a later version)."""
     return parse_template(msgspec.json.decode(canonical)).template
 
 
 def parse_policy(given: object) -> str:
     """A per-actor policy as the JSON that the table keeps. Raises NotUnderstood."""
-    policy = convert(given, PolicyDocument)
-    _effective(policy, freeze_s=None, suspend_s=None)
-    return _canonical(policy).decode()
-
-
-def with_policy(template: Template, policy: str | None) -> Template:
-    """The template as it holds for an actor with this policy (ActorRecord.policy)."""
-    if policy is None:
-        return template
-    parsed = convert(msgspec.json.decode(policy), PolicyDocument)
-    freeze_s, suspend_s = _effective(
-        parsed, freeze_s=template.freeze_after_s, suspend_s=template.suspend_after_s
-    )
-    return msgspec.structs.replace(template, freeze_after_s=freeze_s, suspend_after_s=suspend_s)
+    return _canonical(convert(given, PolicyDocument)).decode()
 
 
 def _canonical(document: msgspec.Struct) -> bytes:
@@ -273,19 +260,6 @@ def _idle(form: IdleForm | Literal["never"]) -> tuple[float | None, float | None
     if form == "never":
         return None, None
     return form.freeze_after.finite, form.suspend_after.finite
-
-
-def _effective(
-    policy: PolicyDocument, *, freeze_s: float | None, suspend_s: float | None
-) -> tuple[float | None, float | None]:
-    idle = policy.idle
-    if idle == "never":
-        return None, None
-    if idle.freeze_after is not None:
-        freeze_s = idle.freeze_after.finite
-    if idle.suspend_after is not None:
-        suspend_s = idle.suspend_after.finite
-    return freeze_s, suspend_s
 
 
 def _every(duration: Duration) -> float | None:

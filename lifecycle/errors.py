@@ -29,6 +29,14 @@ class NoSuchWorker(LifecycleError):
     """No worker of that id."""
 
 
+class TemplateInUse(LifecycleError):
+    """Actors are of this template, so it is deleted only by force."""
+
+
+class TemplateConflict(LifecycleError):
+    """Another template of the namespace makes actors on request already."""
+
+
 class ActorExists(LifecycleError):
     """Create of a name that is taken."""
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from lifecycle.forms import PolicyDocument
+from lifecycle.strict import convert
 from runtimes.base import Resources
 
 
@@ -55,3 +57,16 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         return f"{self.namespace}/{self.name}"
+
+    def with_policy(self, policy: str | None) -> "Template":
+        """As it holds for an actor with this policy (ActorRecord.policy). Raises NotUnderstood."""
+        if policy is None:
+            return self
+        idle = convert(msgspec.json.decode(policy), PolicyDocument).idle
+        freeze_s, suspend_s = self.freeze_after_s, self.suspend_after_s
+        if idle == "never":
+            freeze_s = suspend_s = None
+        else:
+            freeze_s = freeze_s if idle.freeze_after is None else idle.freeze_after.finite
+            suspend_s = suspend_s if idle.suspend_after is None else idle.suspend_after.finite
+        return msgspec.structs.replace(self, freeze_after_s=freeze_s, suspend_after_s=suspend_s)

@@ -12,9 +12,8 @@ from lifecycle.documents import (
     parse_policy,
     parse_template,
     read_all,
-    template_of,
+    template_from_json,
     with_absolute_dir,
-    with_policy,
 )
 from lifecycle.strict import NotUnderstood
 from lifecycle.templates import Readiness
@@ -93,7 +92,7 @@ def test_equal_specs_have_equal_digests_and_others_have_others() -> None:
 
 def test_the_stored_document_gives_the_same_template() -> None:
     parsed = parse_template(counter())
-    assert template_of(parsed.canonical) == parsed.template
+    assert template_from_json(parsed.canonical) == parsed.template
     assert parse_template(read_all(parsed.canonical)[0]) == parsed
 
 
@@ -206,16 +205,6 @@ def test_a_working_directory_is_resolved_against_its_file(tmp_path: Path) -> Non
     assert with_absolute_dir("no document", tmp_path) == "no document"
 
 
-def test_a_policy_overrides_only_what_it_names() -> None:
-    template = parse_template(counter()).template
-    busy = with_policy(template, parse_policy({"idle": {"suspendAfter": "never"}}))
-    assert (busy.freeze_after_s, busy.suspend_after_s) == (5.0, None)
-    awake = with_policy(template, parse_policy({"idle": "never"}))
-    assert (awake.freeze_after_s, awake.suspend_after_s) == (None, None)
-    assert with_policy(template, None) is template
-    assert with_policy(template, parse_policy({})) == template
-
-
 def test_an_unknown_policy_field_is_named_with_the_nearest() -> None:
     with pytest.raises(NotUnderstood, match=r"idle\.suspendAftr: unknown field; did you mean"):
         parse_policy({"idle": {"suspendAftr": "never"}})
@@ -239,4 +228,4 @@ def test_any_value_in_any_field_is_taken_or_refused_by_name(field: str, value: A
     except NotUnderstood as error:
         assert str(error).startswith(f"spec.{field}")
     else:
-        assert template_of(parsed.canonical) == parsed.template
+        assert template_from_json(parsed.canonical) == parsed.template
