@@ -1,0 +1,69 @@
+"""A Redis client from a URL: one server or a cluster, TLS or not, with every wait bounded."""
+
+from typing import Any, TypeAlias
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as ConnectionLost
+
+from placement.errors import AddressRefused
+
+Client: TypeAlias = Redis | RedisCluster
+
+_SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
+_CONNECT_S = 2.0
+_ANSWER_S = 5.0
+_CHECK_S = 15
+"""An idle connection is tried before use after this long: the peer may be gone without a word."""
+_CONNECTIONS = 64
+"""To one server; whoever finds all of them busy waits for one, as long as for an answer."""
+_NODE_CONNECTIONS = 512
+"""To each node of a cluster, where redis-py does not wait for a free one but fails."""
+
+
+def connect(url: str) -> Client:
+    """A client for redis://, rediss:// and unix://, or for a cluster: redis+cluster://,
+    rediss+cluster:// or ?cluster=true. Connects at the first call. Raises AddressRefused."""
+    parts = urlsplit(url)
+    if parts.scheme not in _SCHEMES:
+        raise AddressRefused(
+            f"Redis URL of scheme {parts.scheme[:20]!r}: use one of " + ", ".join(_SCHEMES)
+        )
+    query = dict(parse_qsl(parts.query))
+    wants_cluster = query.pop("cluster", "false").lower() in ("true", "1", "yes")
+    scheme, _, cluster = parts.scheme.partition("+")
+    plain = urlunsplit(parts._replace(scheme=scheme, query=urlencode(query)))
+    try:
+        return _cluster(plain) if cluster or wants_cluster else _single(plain)
+    except (ValueError, TypeError) as error:
+        # Not the error's own words: they may quote the URL, which has the password in it.
+        raise AddressRefused(f"Redis URL for {parts.hostname or parts.path}: bad option") from error
+
+
+def _options() -> dict[str, Any]:  # Any: keyword arguments of redis-py, typed only there
+    return {
+        "socket_connect_timeout": _CONNECT_S,
+        "socket_timeout": _ANSWER_S,
+        "health_check_interval": _CHECK_S,
+        "protocol": 2,
+        # One more try, at once, for a pooled connection that turned out to be closed. Every
+        # script carries the id of its call, so a second execution is known as the same call; an
+        # answer that does not come in time is for the caller to repeat, who knows the deadline.
+        "retry": Retry(NoBackoff(), 1, supported_errors=(ConnectionLost,)),
+    }
+
+
+def _single(url: str) -> Redis:
+    options = _options() | ({} if url.startswith("unix") else {"socket_keepalive": True})
+    pool = BlockingConnectionPool.from_url(
+        url, max_connections=_CONNECTIONS, timeout=_ANSWER_S, **options
+    )
+    return Redis.from_pool(pool)
+
+
+def _cluster(url: str) -> RedisCluster:
+    if url.startswith("unix"):
+        raise AddressRefused("a cluster has no unix socket: use redis+cluster://host:port")
+    return RedisCluster.from_url(url, max_connections=_NODE_CONNECTIONS, **_options())

@@ -1,0 +1,71 @@
+"""What can go wrong with the table, and the one place where Redis' own errors become ours."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import redis.exceptions as foreign
+
+from placement.model import ActorId
+
+# Error replies of a server that is there but cannot take the call now. MISCONF: disk full.
+_PASSING = tuple(
+    "MISCONF OOM READONLY NOREPLICAS MASTERDOWN CLUSTERDOWN TRYAGAIN LOADING BUSY".split()
+)
+
+
+class PlacementError(Exception):
+    """Root of what this package raises."""
+
+
+class Unavailable(PlacementError):
+    """Redis cannot be reached or cannot take calls now. It may pass; what was asked for may have
+    been done all the same."""
+
+
+class TableUnavailable(Unavailable):
+    """No answer to one call on an actor: it may or may not have been carried out. Repeating it
+    with the same `call` is safe and tells; another call meanwhile is not safe."""
+
+    def __init__(self, actor: ActorId | None, call: str, why: str = "") -> None:
+        about = f" about {actor}" if actor else ""
+        super().__init__(f"no answer from the placement table{about}" + (why and f": {why}"))
+        self.actor = actor
+        self.call = call
+
+
+class LeaseHeld(PlacementError):
+    """The worker's id has a living lease of another incarnation."""
+
+    def __init__(self, worker: str, remaining_ms: int) -> None:
+        super().__init__(f"worker {worker} has a living lease, for {remaining_ms} ms more")
+        self.worker = worker
+        self.remaining_ms = remaining_ms
+
+
+class RecordRefused(PlacementError):
+    """What stands in Redis is not what this version writes; the message names it."""
+
+
+class AddressRefused(PlacementError, ValueError):
+    """A Redis URL that we cannot use; the message says why and has no password in it."""
+
+
+class ServerFailed(PlacementError):
+    """The private server did not start, or its directory is in use; the message says which."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise Unavailable for every foreign error that may pass; others are our own mistakes."""
+    try:
+        yield
+    except (foreign.ConnectionError, foreign.TimeoutError, foreign.ClusterError, OSError) as error:
+        raise Unavailable(str(error) or type(error).__name__) from error
+    except (foreign.RedisClusterException, foreign.InvalidResponse) as error:
+        raise Unavailable(str(error)) from error
+    except foreign.ResponseError as error:
+        if isinstance(error, foreign.ReadOnlyError | foreign.OutOfMemoryError | foreign.AskError):
+            raise Unavailable(str(error)) from error
+        if not str(error).startswith(_PASSING):
+            raise
+        raise Unavailable(str(error)) from error

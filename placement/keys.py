@@ -1,0 +1,44 @@
+"""Where things are in Redis. Braces are the cluster's hash tag: what is in them picks the slot."""
+
+from placement.errors import RecordRefused
+from placement.model import ActorId, InvalidName
+
+CHANGES = "rouse:changes"
+"""The channel of the change feed."""
+NAMESPACES = "rouse:n"
+"""Sorted set of the namespaces that have actors."""
+TEMPLATE_NAMESPACES = "rouse:t"
+"""Set of the namespaces that have templates."""
+WORKERS = "rouse:w"
+"""Set of the ids of workers."""
+_ACTOR = "rouse:a:"
+ACTOR_PATTERN = _ACTOR + "*"
+
+
+def actor_key(actor: ActorId) -> str:
+    return f"{_ACTOR}{{{actor.namespace}/{actor.name}}}"
+
+
+def actor_of(key: str) -> ActorId:
+    """The actor whose hash `key` is. Raises RecordRefused."""
+    try:
+        return ActorId.parse(key.removeprefix(_ACTOR).strip("{}"))
+    except InvalidName as error:
+        raise RecordRefused(f"key {key[:200]!r} is no actor's") from error
+
+
+def index_key(namespace: str) -> str:
+    """Root of the index of a namespace; its leaves are this and a suffix, in the same slot."""
+    return f"rouse:n:{{{namespace}}}"
+
+
+def templates_key(namespace: str) -> str:
+    return f"rouse:t:{{{namespace}}}"
+
+
+def lease_key(worker: str) -> str:
+    return f"rouse:l:{{{worker}}}"
+
+
+def worker_key(worker: str) -> str:
+    return f"rouse:w:{{{worker}}}"

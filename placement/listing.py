@@ -1,0 +1,114 @@
+"""The index of actors: which names there are, in order. Derived, repairable, never the truth."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from placement import keys, wire
+from placement.connect import Client
+from placement.errors import translated
+from placement.model import ActorId, ActorRecord
+from placement.scripts import Scripts
+
+_LEAF = 128
+"""Names in one leaf: up to here Redis keeps a sorted set as one compact block."""
+_SCAN = 1_000
+_PAGE = 1_000
+
+
+class Listing:
+    """A record without an entry is listed again after `repair`, or after its first suspend; an
+    entry without a record is left out of the answer and removed."""
+
+    def __init__(self, redis: Client) -> None:
+        self._redis = redis
+        self._scripts = Scripts(redis)
+
+    async def add(self, actor: ActorId) -> None:
+        await self._scripts.run(
+            "index_add", [keys.index_key(actor.namespace)], [actor.name, str(_LEAF)]
+        )
+        # After the name: whoever takes an empty namespace out looks once more afterwards.
+        with translated():
+            await self._redis.zadd(keys.NAMESPACES, {actor.namespace: 0})
+
+    async def remove(self, actor: ActorId) -> None:
+        """Take out an actor that is no more."""
+        root = keys.index_key(actor.namespace)
+        is_empty = await self._scripts.run("index_remove", [root], [actor.name])
+        with translated():
+            if is_empty:
+                await self._redis.zrem(keys.NAMESPACES, actor.namespace)
+                if await self._redis.exists(root):
+                    await self._redis.zadd(keys.NAMESPACES, {actor.namespace: 0})
+            # The name may have been made anew between the delete and here: its entry went too.
+            fields = await self._redis.hgetall(keys.actor_key(actor))
+        if wire.decode(actor, fields) is not None:
+            await self.add(actor)
+
+    async def list(
+        self, namespace: str | None, *, cursor: str | None = None, limit: int = 100
+    ) -> tuple[Sequence[ActorRecord], str | None]:
+        """Up to `limit` records in order of namespace and name, and the cursor of the next page;
+        None at the end. Deleted ones make a page shorter, not the last."""
+        limit = max(1, min(limit, _PAGE))
+        names = await self._names(namespace, cursor or "", limit)
+        following = str(names[-1]) if len(names) == limit else None
+        return await self._records(names), following
+
+    async def repair(self) -> int:
+        """Enter every actor there is; return how many were missing. Reads the whole keyspace."""
+        missing = 0
+        with translated():
+            async for key in self._redis.scan_iter(match=keys.ACTOR_PATTERN, count=_SCAN):
+                actor = keys.actor_of(key.decode())
+                missing += await self._enter(actor)
+        return missing
+
+    async def _enter(self, actor: ActorId) -> int:
+        if await self._redis.hexists(keys.actor_key(actor), wire.GONE.decode()):
+            return 0
+        root = keys.index_key(actor.namespace)
+        added = await self._scripts.run("index_add", [root], [actor.name, str(_LEAF)])
+        await self._redis.zadd(keys.NAMESPACES, {actor.namespace: 0})
+        return int(added)
+
+    async def _names(self, namespace: str | None, cursor: str, limit: int) -> Sequence[ActorId]:
+        begin, _, after = cursor.partition("/")
+        if namespace is not None:
+            # A cursor of another namespace is a caller's mistake that must not skip names.
+            return await self._page(namespace, after if begin == namespace else "", limit)
+        found: list[ActorId] = []
+        for space in await self._namespaces(begin):
+            if len(found) == limit:
+                break
+            rest = limit - len(found)
+            found += await self._page(space, after if space == begin else "", rest)
+        return found
+
+    async def _namespaces(self, begin: str) -> Sequence[str]:
+        lowest = f"[{begin}" if begin else "-"
+        with translated():
+            found: Any = await self._redis.zrangebylex(keys.NAMESPACES, lowest, "+")
+        return [name.decode() for name in found]
+
+    async def _page(self, namespace: str, after: str, limit: int) -> Sequence[ActorId]:
+        names = await self._scripts.run(
+            "index_page", [keys.index_key(namespace)], [after, str(limit)]
+        )
+        return [ActorId(namespace, name.decode()) for name in names]
+
+    async def _records(self, actors: Sequence[ActorId]) -> Sequence[ActorRecord]:
+        # Not one transaction: each record is as of its own read, and in a cluster from its node.
+        with translated():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for actor in actors:
+                    pipe.execute_command("HGETALL", keys.actor_key(actor))
+                answers = await pipe.execute() if actors else []
+        records = []
+        for actor, fields in zip(actors, answers, strict=True):
+            record = wire.decode(actor, fields)
+            if record is not None:
+                records.append(record)
+            else:
+                await self.remove(actor)
+        return records

@@ -1,0 +1,6 @@
+-- checkpointed: a running actor has a new durable snapshot and runs on.
+--
+-- ARGV[5..9] fence, ARGV[10] snapshot, ARGV[11] last activity (unix ms).
+-- Answers done, not-found, stale, wrong-state.
+-- Guarantee: promoted only by the present owner. A program that got this far has not failed.
+return refusal(5) or move(to, {'p', ARGV[10], 'a', ARGV[11]}, {'f'})

@@ -1,0 +1,201 @@
+"""The placement table: one coroutine per operation, each of them one script on one key."""
+
+from placement import keys, wire
+from placement.connect import Client
+from placement.errors import TableUnavailable, Unavailable, translated
+from placement.listing import Listing
+from placement.model import (
+    ALLOWED_FROM,
+    RESULT,
+    ActorId,
+    ActorRecord,
+    Answer,
+    BackOff,
+    Claimant,
+    Fence,
+    Operation,
+    Outcome,
+    new_uid,
+)
+from placement.scripts import Scripts
+
+_TOMBSTONE_MS = 60_000
+"""For how long a delete that is repeated gets its answer again."""
+
+
+class Table:
+    """Who is where. Every operation answers with the outcome and the record as it then stands;
+    a refusal is an answer, not an error. Without an answer each raises TableUnavailable, which
+    has the id of the call: repeat that same call until it is known (`until_known`).
+
+    With `replicas`, done means that so many replicas have it too; see Scripts."""
+
+    def __init__(self, redis: Client, *, replicas: int = 0) -> None:
+        self._redis = redis
+        self._scripts = Scripts(redis, replicas=replicas)
+        self._listing = Listing(redis)
+
+    def __repr__(self) -> str:
+        return f"<Table {self._scripts!r}>"
+
+    async def read(self, actor: ActorId) -> ActorRecord | None:
+        try:
+            with translated():
+                fields = await self._redis.hgetall(keys.actor_key(actor))
+        except Unavailable as error:
+            raise TableUnavailable(actor, "", str(error)) from error
+        return wire.decode(actor, fields)
+
+    async def create(
+        self,
+        actor: ActorId,
+        *,
+        template: str,
+        policy: str | None = None,
+        snapshot: str | None = None,
+        call: str | None = None,
+    ) -> Answer:
+        """A suspended actor, with `snapshot` to wake from; its uid is the call's id. EXISTS comes
+        with the record that has the name."""
+        call = call or new_uid()
+        answer = await self._run(Operation.CREATE, actor, call, template, snapshot, policy)
+        if answer.is_done:
+            await self._index(actor, call)
+        return answer
+
+    async def claim(
+        self, actor: ActorId, claimant: Claimant, *, budget_ms: int, call: str | None = None
+    ) -> Answer:
+        """Own the actor for one epoch. Others may claim it too when it is not `ready` after
+        `budget_ms`. HELD comes with the record of who has it."""
+        return await self._run(
+            Operation.CLAIM, actor, call, *_claimant(claimant), str(int(budget_ms))
+        )
+
+    async def take_over(
+        self, seen: ActorRecord, claimant: Claimant, *, budget_ms: int, call: str | None = None
+    ) -> Answer:
+        """Own the actor in place of its owner in `seen`. Only after `Leases.is_over` said True of
+        that owner, asked later than `seen` was read."""
+        return await self._run(
+            Operation.TAKE_OVER,
+            seen.actor,
+            call,
+            *_claimant(claimant),
+            str(int(budget_ms)),
+            *_fence(seen.fence()),
+        )
+
+    async def ready(self, fence: Fence, *, call: str | None = None) -> Answer:
+        return await self._run(Operation.READY, fence.actor, call, *_fence(fence))
+
+    async def release(
+        self,
+        fence: Fence,
+        *,
+        reason: str,
+        failed: bool,
+        back_off: BackOff | None = None,
+        call: str | None = None,
+    ) -> Answer:
+        """Give it up without a new snapshot. `failed` counts it; the count ends with a snapshot,
+        not with `ready`, so that a program that starts and breaks at once backs off too."""
+        rule = back_off or BackOff()
+        limits = (str(rule.threshold), str(rule.base_ms), str(rule.limit_ms))
+        return await self._run(
+            Operation.RELEASE,
+            fence.actor,
+            call,
+            *_fence(fence),
+            reason,
+            "1" if failed else "0",
+            *limits,
+        )
+
+    async def checkpointed(
+        self, fence: Fence, *, snapshot: str, active_ms: int, call: str | None = None
+    ) -> Answer:
+        return await self._run(
+            Operation.CHECKPOINTED, fence.actor, call, *_fence(fence), snapshot, str(active_ms)
+        )
+
+    async def begin_suspend(self, fence: Fence, *, call: str | None = None) -> Answer:
+        return await self._run(Operation.BEGIN_SUSPEND, fence.actor, call, *_fence(fence))
+
+    async def abort_suspend(self, fence: Fence, *, call: str | None = None) -> Answer:
+        return await self._run(Operation.ABORT_SUSPEND, fence.actor, call, *_fence(fence))
+
+    async def commit_suspend(
+        self,
+        fence: Fence,
+        *,
+        snapshot: str | None,
+        active_ms: int,
+        reason: str | None = None,
+        call: str | None = None,
+    ) -> Answer:
+        """The durable `snapshot` becomes the latest and the actor nobody's. None keeps the old
+        one: what changed since is lost."""
+        call = call or new_uid()
+        answer = await self._run(
+            Operation.COMMIT_SUSPEND,
+            fence.actor,
+            call,
+            *_fence(fence),
+            snapshot,
+            str(active_ms),
+            reason,
+        )
+        if answer.is_done and fence.epoch == 1:
+            # Who created it may have died between the record and the index.
+            await self._index(fence.actor, call)
+        return answer
+
+    async def set_policy(
+        self, actor: ActorId, uid: str, policy: str | None, *, call: str | None = None
+    ) -> Answer:
+        """Changes no state and no revision, so it never gets in the way of the owner."""
+        return await self._run(Operation.SET_POLICY, actor, call, uid, policy)
+
+    async def delete(self, actor: ActorId, uid: str, *, call: str | None = None) -> Answer:
+        """DONE comes without a record. WRONG_STATE: a worker owns it, so suspend it first."""
+        call = call or new_uid()
+        answer = await self._run(Operation.DELETE, actor, call, uid, str(_TOMBSTONE_MS))
+        if answer.is_done:
+            try:
+                await self._listing.remove(actor)
+            except Unavailable as error:
+                raise TableUnavailable(actor, call, str(error)) from error
+        return answer
+
+    async def _index(self, actor: ActorId, call: str) -> None:
+        try:
+            await self._listing.add(actor)
+        except Unavailable as error:
+            raise TableUnavailable(actor, call, str(error)) from error
+
+    async def _run(
+        self, operation: Operation, actor: ActorId, call: str | None, *own: str | None
+    ) -> Answer:
+        call = call or new_uid()
+        states = (wire.letters(ALLOWED_FROM[operation]), wire.letters(RESULT[operation]))
+        arguments = wire.encode((call, *states, keys.CHANGES, *own))
+        try:
+            outcome, retry_after_ms, fields = await self._scripts.run(
+                operation.value, [keys.actor_key(actor)], arguments, prelude="record"
+            )
+        except Unavailable as error:
+            raise TableUnavailable(actor, call, str(error)) from error
+        return Answer(
+            outcome=Outcome(outcome.decode()),
+            record=wire.decode(actor, wire.pairs(fields)),
+            retry_after_ms=retry_after_ms,
+        )
+
+
+def _claimant(claimant: Claimant) -> tuple[str, str, str]:
+    return claimant.worker, claimant.incarnation, claimant.door
+
+
+def _fence(fence: Fence) -> tuple[str, str, str, str, str]:
+    return fence.uid, str(fence.epoch), fence.worker, fence.incarnation, str(fence.revision)
