@@ -1,0 +1,157 @@
+"""The manifest: what one snapshot holds, as records, and the check that makes it safe to follow.
+
+No I/O. `decode` returns only manifests whose every path, number and length was checked, so who
+restores one never leaves its directory by a name it says. Format: docs/snapshots.md.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from lifecycle.snapshots.chunks import CHUNK_BYTES, ID_BYTES
+from lifecycle.snapshots.names import is_name
+
+MANIFEST_LIMIT = 256 * 1024 * 1024
+"""Bytes of an unpacked manifest: some millions of files. Bounds what a restore may allocate."""
+MODE_MASK = 0o1777
+"""setuid and setgid do not survive: a snapshot is not a way to smuggle them to a host."""
+
+
+class ManifestInvalid(ValueError):
+    """It opened, but says what no vault of this version writes."""
+
+
+class Pack(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    name: str
+    size: int
+
+
+class Chunk(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    id: bytes
+    length: int
+    pack: int
+    """Index in `packs`; -1: in `inline`, plain."""
+    number: int
+    """Of its box in the pack."""
+    offset: int
+    stored: int
+    """Bytes of the box."""
+
+    @property
+    def is_inline(self) -> bool:
+        return self.pack < 0
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    path: bytes
+    kind: Literal["d", "f", "l", "h"]
+    mode: int = 0
+    mtime_ns: int = 0
+    size: int = 0
+    target: bytes = b""
+    pieces: tuple[tuple[int, int], ...] = ()
+    """(offset, index in `chunks`), ascending; what no piece covers is a hole."""
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    namespace: str
+    uid: str
+    epoch: int
+    name: str
+    parent: str | None
+    packs: tuple[Pack, ...]
+    chunks: tuple[Chunk, ...]
+    inline: bytes
+    roots: Mapping[str, tuple[Entry, ...]]
+
+    @property
+    def bytes_total(self) -> int:
+        return sum(e.size for entries in self.roots.values() for e in entries)
+
+    @property
+    def files(self) -> int:
+        return sum(1 for entries in self.roots.values() for e in entries if e.kind == "f")
+
+
+_decoder = msgspec.msgpack.Decoder(Manifest)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(manifest: Manifest) -> bytes:
+    return _encoder.encode(manifest)
+
+
+def decode(data: bytes) -> Manifest:
+    """Raises ManifestInvalid, which says what is wrong."""
+    try:
+        manifest = _decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ManifestInvalid(f"it cannot be read: {error}") from error
+    check(manifest)
+    return manifest
+
+
+def check(manifest: Manifest) -> None:
+    """Raise ManifestInvalid unless every number and every path may be followed blindly."""
+    for pack in manifest.packs:
+        _require(is_name(pack.name) and pack.size > 0, "it names a pack that cannot be")
+    for chunk in manifest.chunks:
+        _check_chunk(manifest, chunk)
+    for entries in manifest.roots.values():
+        _check_root(manifest, entries)
+
+
+def _check_chunk(manifest: Manifest, chunk: Chunk) -> None:
+    _require(len(chunk.id) == ID_BYTES, "a chunk id has the wrong length")
+    _require(0 < chunk.length <= CHUNK_BYTES, "a chunk has a length that cannot be")
+    _require(-1 <= chunk.pack < len(manifest.packs), "a chunk is in a pack that is not named")
+    _require(chunk.number >= 0 and chunk.offset >= 0, "a chunk has a negative place")
+    room = len(manifest.inline) if chunk.is_inline else manifest.packs[chunk.pack].size
+    taken = chunk.length if chunk.is_inline else chunk.stored
+    _require(taken > 0 and chunk.offset + taken <= room, "a chunk reaches beyond its object")
+
+
+def _check_root(manifest: Manifest, entries: tuple[Entry, ...]) -> None:
+    _require(bool(entries) and entries[0].path == b"", "a root does not begin with itself")
+    _require(entries[0].kind == "d", "a root is no directory")
+    seen: dict[bytes, str] = {b"": "d"}
+    for entry in entries[1:]:
+        parent, _, name = entry.path.rpartition(b"/")
+        _require(is_safe_component(name), "a path has a component that is not a name")
+        # The parent must be an earlier directory *of this manifest*: so it is one that the restore
+        # made itself, never a link, and by induction every component above was checked as well.
+        _require(seen.get(parent) == "d", "a path lies in what is no directory")
+        _require(entry.path not in seen, "a path is there twice")
+        _check_entry(manifest, entry, seen)
+        seen[entry.path] = entry.kind
+
+
+def _check_entry(manifest: Manifest, entry: Entry, seen: Mapping[bytes, str]) -> None:
+    _require(entry.mode == entry.mode & MODE_MASK, "a mode has bits that are not kept")
+    _require(entry.kind == "f" or not (entry.pieces or entry.size), "what is no file has contents")
+    if entry.kind == "l":
+        _require(bool(entry.target) and b"\0" not in entry.target, "a link has no valid target")
+    elif entry.kind == "h":
+        _require(seen.get(entry.target) == "f", "a hard link leads to no earlier file")
+    elif entry.kind == "f":
+        end = 0
+        for offset, index in entry.pieces:
+            _require(0 <= index < len(manifest.chunks), "a file has a chunk that is not named")
+            _require(offset >= end and offset % CHUNK_BYTES == 0, "a piece is out of order")
+            end = offset + manifest.chunks[index].length
+        _require(end <= entry.size, "a piece reaches beyond its file")
+
+
+def is_safe_component(name: bytes) -> bool:
+    return (
+        0 < len(name) <= 255
+        and name not in (b".", b"..")
+        and b"/" not in name
+        and b"\0" not in name
+    )
+
+
+def _require(holds: bool, problem: str) -> None:
+    if not holds:
+        raise ManifestInvalid(problem)

@@ -1,0 +1,143 @@
+"""Packs: which chunks a new snapshot shares with its parent, which it writes, and how. No I/O."""
+
+from dataclasses import dataclass, field
+
+from lifecycle.snapshots.chunks import CHUNK_BYTES, chunk_id
+from lifecycle.snapshots.keys import NamespaceKeys
+from lifecycle.snapshots.manifest import Chunk, Manifest, Pack
+from lifecycle.snapshots.names import Home, new_name
+from lifecycle.snapshots.seal import HEAD_BYTES, PACK, Damaged, Seal
+
+PACK_BYTES = 16 * 1024 * 1024
+"""Plain bytes in a pack: bounds one request and what a save holds in memory."""
+INLINE_BYTES = 128 * 1024
+"""What is new and no more than this travels in the manifest instead."""
+_SHARED_PACKS = 32
+_USED_FRACTION = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A pack ready to be written."""
+
+    key: str
+    body: bytes
+
+
+def shareable(parent: Manifest) -> dict[bytes, tuple[Pack, Chunk]]:
+    """The parent's chunks that a child may name where they are.
+
+    A pack of which little is in use is left behind: what is live in it is written anew, else a
+    changing actor would drag all its past along, and its wake would read it.
+    """
+    used = [0] * len(parent.packs)
+    for chunk in parent.chunks:
+        if not chunk.is_inline:
+            used[chunk.pack] += chunk.stored
+    worth = [i for i, pack in enumerate(parent.packs) if used[i] >= pack.size * _USED_FRACTION]
+    kept = set(sorted(worth, key=lambda i: -used[i])[:_SHARED_PACKS])
+    return {c.id: (parent.packs[c.pack], c) for c in parent.chunks if c.pack in kept}
+
+
+@dataclass(slots=True)
+class Packer:
+    """Takes chunks in, gives numbers for them; hands out a pack whenever one is full."""
+
+    home: Home
+    keys: NamespaceKeys
+    epoch: int
+    shared: dict[bytes, tuple[Pack, Chunk]]
+    bytes_shared: int = 0
+    _index: dict[bytes, int] = field(default_factory=dict)
+    _chunks: list[Chunk | None] = field(default_factory=list)
+    _packs: dict[str, tuple[int, Pack]] = field(default_factory=dict)
+    _waiting: list[tuple[int, bytes, bytes]] = field(default_factory=list)
+    """(index, id, plain) of new chunks that are in no pack yet."""
+    _waiting_bytes: int = 0
+
+    def add(self, data: bytes) -> int:
+        """The number of this chunk in the manifest."""
+        name = chunk_id(self.keys.naming, data)
+        index = self._index.get(name)
+        if index is not None:
+            return index
+        index = self._index[name] = len(self._chunks)
+        if name in self.shared:
+            pack, chunk = self.shared[name]
+            self._chunks.append(_moved(chunk, self._number_of(pack)))
+            self.bytes_shared += chunk.length
+        else:
+            self._chunks.append(None)
+            self._waiting.append((index, name, data))
+            self._waiting_bytes += len(data)
+        return index
+
+    @property
+    def is_full(self) -> bool:
+        return self._waiting_bytes + CHUNK_BYTES > PACK_BYTES
+
+    def pack(self) -> Parcel:
+        """Seal what waits into a pack."""
+        name = new_name(self.epoch)
+        key = self.home.pack(name)
+        seal = Seal.new(self.keys, key, PACK)
+        boxes = [seal.head]
+        offset = HEAD_BYTES
+        number = len(self._packs)
+        for place, (index, id_, data) in enumerate(self._waiting):
+            box = seal.shut(place, data, label=id_)
+            self._chunks[index] = Chunk(id_, len(data), number, place, offset, len(box))
+            boxes.append(box)
+            offset += len(box)
+        self._packs[name] = (number, Pack(name, offset))
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        return Parcel(key, b"".join(boxes))
+
+    def last(self) -> Parcel | None:
+        """A pack for what still waits, unless it is little enough to travel inline."""
+        return self.pack() if self._waiting_bytes > INLINE_BYTES else None
+
+    def contents(self) -> tuple[tuple[Pack, ...], tuple[Chunk, ...], bytes]:
+        """Packs, chunks and inline bytes for the manifest. Call it after `last`."""
+        offset = 0
+        for index, id_, data in self._waiting:
+            self._chunks[index] = Chunk(id_, len(data), -1, 0, offset, 0)
+            offset += len(data)
+        inline = b"".join(data for _, _, data in self._waiting)
+        chunks = tuple(chunk for chunk in self._chunks if chunk is not None)
+        return tuple(pack for _, pack in self._packs.values()), chunks, inline
+
+    def _number_of(self, pack: Pack) -> int:
+        return self._packs.setdefault(pack.name, (len(self._packs), pack))[0]
+
+
+def _moved(chunk: Chunk, pack: int) -> Chunk:
+    return Chunk(chunk.id, chunk.length, pack, chunk.number, chunk.offset, chunk.stored)
+
+
+class PackReader:
+    """Opens single chunks of a pack that was read whole."""
+
+    def __init__(self, keys: NamespaceKeys, key: str, pack: Pack, body: bytes) -> None:
+        if len(body) != pack.size:
+            raise Damaged(f"{key} has {len(body)} bytes instead of {pack.size}")
+        self._seal = Seal.read(keys, key, PACK, body)
+        self._naming = keys.naming
+        self._body = body
+        self._key = key
+
+    def chunk(self, chunk: Chunk) -> bytes:
+        box = self._body[chunk.offset : chunk.offset + chunk.stored]
+        try:
+            data = self._seal.open(chunk.number, box, chunk.length, label=chunk.id)
+        except Damaged as error:
+            raise Damaged(f"a chunk of {self._key}: {error}") from error
+        check_chunk(self._naming, chunk, data, self._key)
+        return data
+
+
+def check_chunk(naming: bytes, chunk: Chunk, data: bytes, where: str) -> None:
+    """Raise Damaged unless it is what the manifest meant: end to end, whatever lies between."""
+    if len(data) != chunk.length or chunk_id(naming, data) != chunk.id:
+        raise Damaged(f"a chunk in {where} is not the one that was saved")

@@ -1,0 +1,101 @@
+"""Restoring: a checked manifest turned into directories, pack by pack. Blocks; no store."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from lifecycle.snapshots import manifest as manifests
+from lifecycle.snapshots.keys import NamespaceKeys
+from lifecycle.snapshots.manifest import Entry, Manifest, ManifestInvalid
+from lifecycle.snapshots.names import Home
+from lifecycle.snapshots.packs import PackReader, check_chunk
+from lifecycle.snapshots.rebuild import Owner, Rebuild
+from lifecycle.snapshots.seal import HEAD_BYTES, MANIFEST, Damaged, Seal
+from lifecycle.snapshots.threads import Stop
+
+
+def open_manifest(keys: NamespaceKeys, home: Home, name: str, body: bytes) -> Manifest:
+    """Raises Damaged or ManifestInvalid; what it returns is safe to follow and is this one."""
+    key = home.manifest(name)
+    seal = Seal.read(keys, key, MANIFEST, body)
+    try:
+        plain = seal.open(0, body[HEAD_BYTES:], manifests.MANIFEST_LIMIT)
+    except Damaged as error:
+        raise Damaged(f"{key}: {error}") from error
+    manifest = manifests.decode(plain)
+    if (manifest.namespace, manifest.uid, manifest.name) != (home.namespace, home.uid, name):
+        raise ManifestInvalid(f"{key} says it is another snapshot")
+    for chunk in manifest.chunks:
+        if chunk.is_inline:
+            data = manifest.inline[chunk.offset : chunk.offset + chunk.length]
+            check_chunk(keys.naming, chunk, data, key)
+    return manifest
+
+
+class Restoring:
+    """`lay`, then `fill` from each of `packs` (in any order, several at once), then `finish`;
+    or `discard`, which leaves nothing behind."""
+
+    def __init__(self, manifest: Manifest, into: Mapping[str, Path], owner: Owner | None) -> None:
+        self._manifest = manifest
+        # A durable directory that the template gained since then begins empty.
+        fresh = (Entry(b"", "d", mode=0o755, mtime_ns=time.time_ns()),)
+        self._rebuilds = {
+            root: Rebuild(place, manifest.roots.get(root, fresh), owner)
+            for root, place in into.items()
+        }
+        self._jobs = self._plan()
+
+    def _plan(self) -> Mapping[int, Mapping[tuple[str, bytes], list[tuple[int, int]]]]:
+        """Pack -> file -> its pieces there."""
+        jobs: dict[int, dict[tuple[str, bytes], list[tuple[int, int]]]] = {}
+        for root, entries in self._manifest.roots.items():
+            for entry in entries:
+                for offset, index in entry.pieces:
+                    chunk = self._manifest.chunks[index]
+                    if not chunk.is_inline:
+                        files = jobs.setdefault(chunk.pack, defaultdict(list))
+                        files[root, entry.path].append((offset, index))
+        return jobs
+
+    @property
+    def packs(self) -> tuple[int, ...]:
+        return tuple(sorted(self._jobs))
+
+    def lay(self, stop: Stop) -> None:
+        inline = {
+            index: self._manifest.inline[chunk.offset : chunk.offset + chunk.length]
+            for index, chunk in enumerate(self._manifest.chunks)
+            if chunk.is_inline
+        }
+        for rebuild in self._rebuilds.values():
+            stop.check()
+            rebuild.lay(inline)
+
+    def fill(self, pack: int, reader: PackReader, stop: Stop) -> None:
+        """Write everything that lies in this pack. Done twice is done once."""
+        for (root, path), pieces in self._jobs[pack].items():
+            self._rebuilds[root].fill(path, self._read(pieces, reader, stop))
+
+    def _read(
+        self, pieces: list[tuple[int, int]], reader: PackReader, stop: Stop
+    ) -> Iterator[tuple[int, bytes]]:
+        for offset, index in pieces:
+            stop.check()
+            yield offset, reader.chunk(self._manifest.chunks[index])
+
+    def finish(self, stop: Stop) -> None:
+        filled: dict[str, set[bytes]] = defaultdict(set)
+        for files in self._jobs.values():
+            for root, path in files:
+                filled[root].add(path)
+        for root, rebuild in self._rebuilds.items():
+            stop.check()
+            rebuild.finish(frozenset(filled[root]))
+        for rebuild in self._rebuilds.values():
+            rebuild.place()
+
+    def discard(self) -> None:
+        for rebuild in self._rebuilds.values():
+            rebuild.discard()
