@@ -1,0 +1,353 @@
+"""A client's connection: bytes become requests, one at a time and answered in their order.
+
+It decides what belongs to which request and when to read; what happens to a request is the
+exchange's. A pipelined request waits in the buffer until the one before it has ended.
+"""
+
+import asyncio
+import socket
+import struct
+from typing import TYPE_CHECKING, Protocol
+
+from gateway.ingress.accesslog import Entry
+from gateway.ingress.codec.grammar import Malformed
+from gateway.ingress.codec.request import NO_FIELDS, RequestFields, RequestHead, scan_request
+from gateway.ingress.exchange import Exchange
+from gateway.ingress.failures import ROWS, refusal_of, render, render_redirect
+from gateway.ingress.fields import Trust, forwarded_fields, is_trusted, sane_request_id
+from gateway.ingress.naming import Redirect
+from gateway.ingress.parts import Parts
+from gateway.ingress.seams import Reason, Refusal
+
+if TYPE_CHECKING:
+    from gateway.ingress.server import Connections
+
+
+class Using(Protocol):
+    """Who has the connection: an exchange, or the tunnel that it became."""
+
+    is_request_done: bool
+
+    def on_request_data(self, data: bytes) -> None: ...
+
+    def on_client_full(self, is_full: bool) -> None: ...
+
+    def on_client_end(self) -> bool:
+        """The client sends no more. True keeps the connection open for what we still send."""
+        ...
+
+    def on_expired(self) -> None: ...
+
+    def cut(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+class ClientConnection(asyncio.Protocol):
+    # Why reading is paused; it goes on when no reason is left.
+    PIPELINED = 1
+    HELD = 2
+    UPSTREAM = 4
+
+    __slots__ = (
+        "_fields",
+        "_forward",
+        "_home",
+        "_is_full",
+        "_is_lingering",
+        "_is_pumping",
+        "_parts",
+        "_paused",
+        "_transport",
+        "_trust",
+        "buffer",
+        "expires",
+        "peer",
+        "user",
+    )
+
+    def __init__(self, parts: Parts, home: "Connections") -> None:
+        self._parts = parts
+        self._home = home
+        self._transport: asyncio.Transport | None = None
+        self._trust = Trust.HOP if parts.naming.is_door else Trust.CLIENT
+        self._fields: RequestFields = NO_FIELDS
+        self._forward = b""
+        """What `_fields` goes on as."""
+        self._paused = 0
+        self._is_full = False
+        self._is_pumping = False
+        self._is_lingering = False
+        self.buffer = b""
+        """What was read and belongs to no request yet."""
+        self.user: Using | None = None
+        self.expires = 0.0
+        """Loop time at which `on_expired` is due; 0 is never."""
+        self.peer = b"unknown"
+
+    def __repr__(self) -> str:
+        return f"<ClientConnection {self.peer!r} {self.user!r}, {len(self.buffer)} bytes ahead>"
+
+    # --- the transport's calls ---------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=self._parts.settings.buffer_bytes)
+        address = transport.get_extra_info("peername")
+        if isinstance(address, tuple):
+            self.peer = str(address[0]).encode("ascii", "replace")
+            trusted = self._parts.settings.trusted
+            if self._trust is Trust.CLIENT and is_trusted(str(address[0]), trusted):
+                self._trust = Trust.PROXY
+        if not self._home.add(self):
+            refusal = Refusal(Reason.NO_CAPACITY, "too many connections")
+            self._answer(refusal, None, self._parts.new_request_id())
+        self._expect_request()
+
+    def data_received(self, data: bytes) -> None:
+        user = self.user
+        if user is not None:
+            if not user.is_request_done:
+                user.on_request_data(data)
+                if self.buffer:
+                    self._pump()
+                return
+            self.buffer += data
+            if len(self.buffer) > self._parts.settings.buffer_bytes:
+                self.pause(self.PIPELINED)
+            return
+        if self._is_lingering:
+            return
+        if self.buffer:
+            self.buffer += data
+        else:
+            self.buffer = data
+            head_s = self._parts.settings.head_s
+            self.expires = self._parts.now + head_s if head_s else 0.0
+        self._pump()
+
+    def eof_received(self) -> bool:
+        return self.user.on_client_end() if self.user is not None else False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._home.remove(self)
+        user, self.user = self.user, None
+        if user is not None:
+            user.abort()
+
+    def pause_writing(self) -> None:
+        self._is_full = True
+        if self.user is not None:
+            self.user.on_client_full(True)
+
+    def resume_writing(self) -> None:
+        self._is_full = False
+        if self.user is not None:
+            self.user.on_client_full(False)
+        else:
+            self._pump()
+
+    # --- requests ----------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        """Begin what the buffer holds, until a request has to wait. A loop, not a recursion: a
+        buffer may hold thousands of requests that are answered at once."""
+        if self._is_pumping:
+            return
+        self._is_pumping = True
+        try:
+            while self.buffer and self.user is None and self._may_begin():
+                if not self._begin():
+                    break
+        finally:
+            self._is_pumping = False
+        if self._paused and len(self.buffer) <= self._parts.settings.buffer_bytes:
+            self.resume(self.PIPELINED)
+
+    def _may_begin(self) -> bool:
+        # A client that does not read its answers gets no further ones made.
+        return not (self._is_full or self._is_lingering or self._is_closing)
+
+    def _begin(self) -> bool:
+        """One request out of the buffer; False when its head is not complete."""
+        request_id, head = b"", None
+        try:
+            head = scan_request(self.buffer, self._fields)
+            if head is None:
+                return False
+            self.buffer = self.buffer[head.size :]
+            self.expires = 0.0
+            request_id = self._request_id(head)
+            place = self._parts.naming.name(head.target, head.fields)
+            if isinstance(place, Redirect):
+                self._redirect(place, head, request_id)
+                return True
+        except Malformed as error:
+            self._answer(refusal_of(error), head, request_id or self._parts.new_request_id())
+            return True
+        except Refusal as refusal:
+            self._answer(refusal, head, request_id)
+            return True
+        self._use(Exchange(self, self._parts, head, place, self._forward_of(head), request_id))
+        return True
+
+    def _use(self, exchange: Exchange) -> None:
+        self.user = exchange
+        if self.buffer and not exchange.is_request_done:
+            # What came with the head goes out with the head.
+            data, self.buffer = self.buffer, b""
+            exchange.on_request_data(data)
+            if self.user is not exchange:
+                return  # its body was malformed
+        exchange.begin()
+
+    def _forward_of(self, head: RequestHead) -> bytes:
+        if head.fields is not self._fields:
+            self._fields = head.fields
+            scheme = self._parts.settings.scheme.encode()
+            self._forward = forwarded_fields(head.fields, self._trust, self.peer, scheme)
+        return self._forward
+
+    def _request_id(self, head: RequestHead) -> bytes:
+        given = head.fields.request_id
+        if given and self._trust is not Trust.CLIENT and sane_request_id(given):
+            return given
+        return self._parts.new_request_id()
+
+    def _answer(self, refusal: Refusal, head: RequestHead | None, request_id: bytes) -> None:
+        """Refuse a request that never became an exchange."""
+        whole = head is not None and not head.fields.has_body
+        keep = whole and head is not None and head.keeps_alive and not self._parts.is_draining
+        without_body = head is not None and head.method == b"HEAD"
+        text = render(refusal, request_id, close=not keep, without_body=without_body)
+        self._account(head, request_id, ROWS[refusal.reason].status, refusal.reason.value)
+        self.write(text)
+        self.on_answered(keep=keep, whole=whole)
+
+    def _redirect(self, redirect: Redirect, head: RequestHead, request_id: bytes) -> None:
+        whole = not head.fields.has_body
+        keep = whole and head.keeps_alive and not self._parts.is_draining
+        self._account(head, request_id, 308, "")
+        self.write(render_redirect(redirect.location, request_id, close=not keep))
+        self.on_answered(keep=keep, whole=whole)
+
+    def _account(
+        self, head: RequestHead | None, request_id: bytes, status: int, reason: str
+    ) -> None:
+        self._parts.meters.answered(status, False, 0.0)
+        if self._parts.access_log is not None:
+            method, target = (head.method, head.target) if head is not None else (b"-", b"-")
+            self._parts.access_log.add(
+                Entry(
+                    request_id=request_id,
+                    client=self.peer,
+                    actor=b"",
+                    method=method,
+                    target=target,
+                    status=status,
+                    source="rouse",
+                    reason=reason,
+                    took_s=0.0,
+                    bytes_in=0,
+                    bytes_out=0,
+                    repeats=0,
+                    wake=None,
+                )
+            )
+
+    # --- what an exchange asks for -------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        if data and self._transport is not None:
+            self._transport.write(data)
+
+    def write_eof(self) -> None:
+        if self._transport is not None and not self._is_closing:
+            self._transport.write_eof()
+
+    def on_answered(self, *, keep: bool, whole: bool) -> None:
+        """The answer is out. `whole`: so is the request in, and what follows is the next one."""
+        self.user = None
+        self.resume(self.HELD | self.UPSTREAM)
+        if keep:
+            self._expect_request()
+            if self.buffer:
+                self._pump()
+        elif whole and not self.buffer:
+            self.close()
+        else:
+            self._linger()
+
+    def break_off(self, *, reset: bool) -> None:
+        self.user = None
+        if reset and self._transport is not None:
+            sock = self._transport.get_extra_info("socket")
+            if sock is not None and sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._transport.abort()
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """What was written goes out first. A reader that never takes it meets the linger budget."""
+        self.user = None
+        self._is_lingering = True
+        self.expires = self._parts.now + (self._parts.settings.linger_s or 5.0)
+        if self._transport is not None:
+            self._transport.close()
+
+    def pause(self, reason: int) -> None:
+        if not self._paused and self._transport is not None:
+            self._transport.pause_reading()
+        self._paused |= reason
+
+    def resume(self, reason: int) -> None:
+        if self._paused:
+            self._paused &= ~reason
+            if not self._paused and self._transport is not None and not self._is_closing:
+                self._transport.resume_reading()
+
+    # --- the sweep's and the drain's -------------------------------------------------------------
+
+    def on_expired(self) -> None:
+        self.expires = 0.0
+        if self._is_lingering:
+            if self._transport is not None:
+                self._transport.abort()
+        elif self.user is not None:
+            self.user.on_expired()
+        elif self.buffer:
+            refusal = Refusal(Reason.BAD_REQUEST, "the head did not arrive in time")
+            self._answer(refusal, None, self._parts.new_request_id())
+        else:
+            self.close()
+
+    def on_drain(self) -> None:
+        """Idle: go. Busy: the answer in flight will be the last (see Exchange._frame)."""
+        if self.user is None and not self.buffer:
+            self.close()
+
+    def abort(self) -> None:
+        if self.user is not None:
+            self.user.cut()
+        if self._transport is not None:
+            self._transport.abort()
+
+    @property
+    def _is_closing(self) -> bool:
+        return self._transport is None or self._transport.is_closing()
+
+    def _expect_request(self) -> None:
+        if not self._is_lingering:
+            idle_s = self._parts.settings.idle_s
+            self.expires = self._parts.now + idle_s if idle_s else 0.0
+
+    def _linger(self) -> None:
+        """Read and drop what was on its way, for a while (see RelaySettings.linger_s)."""
+        self._is_lingering = True
+        self.buffer = b""
+        self.expires = self._parts.now + (self._parts.settings.linger_s or 5.0)
+        self.resume(self.PIPELINED)
+        self.write_eof()

@@ -1,0 +1,54 @@
+"""What all connections of one relay share, put together once by the relay."""
+
+import asyncio
+import secrets
+from collections.abc import Coroutine
+from itertools import count
+
+from gateway.ingress.accesslog import AccessLog
+from gateway.ingress.meters import Meters
+from gateway.ingress.naming import Naming
+from gateway.ingress.parking import Parking
+from gateway.ingress.seams import Usher
+from gateway.ingress.settings import RelaySettings
+from gateway.ingress.upstream import Upstreams
+
+
+class Parts:
+    """No behaviour but a clock that ticks with the sweep, request ids, and a parent for tasks."""
+
+    def __init__(
+        self,
+        *,
+        naming: Naming,
+        usher: Usher,
+        settings: RelaySettings,
+        meters: Meters,
+        access_log: AccessLog | None,
+    ) -> None:
+        self.naming = naming
+        self.usher = usher
+        self.settings = settings
+        self.meters = meters
+        self.access_log = access_log
+        self.parking = Parking(per_actor=settings.parked_per_actor, total=settings.parked)
+        self.upstreams = Upstreams(settings)
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.group: asyncio.TaskGroup | None = None
+        self.is_draining = False
+        self.now = 0.0
+        """Loop time as of the last tick: near enough for every budget, and costs no call."""
+        self._id_prefix = secrets.token_hex(8).encode()
+        self._ids = count(1)
+
+    def time(self) -> float:
+        assert self.loop is not None
+        return self.loop.time()
+
+    def new_request_id(self) -> bytes:
+        """Unique over processes by its random half, over requests by its count."""
+        return b"%b%012x" % (self._id_prefix, next(self._ids))
+
+    def spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        assert self.group is not None, "Relay.run is the parent of all that waits"
+        return self.group.create_task(work, name=name)

@@ -1,0 +1,156 @@
+"""Listeners, and the client connections that came of them: how many, how long, how they end."""
+
+import asyncio
+import os
+import socket
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from gateway.ingress.client import ClientConnection
+from gateway.ingress.parts import Parts
+
+TICK_S = 0.25
+_BACKLOG = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listen:
+    """Where to listen: `host` and `port` (0: the kernel chooses), or `path` of a unix socket."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    path: str | None = None
+    reuse_port: bool = False
+    """Several processes share the address; the kernel deals the connections out."""
+
+    def open(self) -> socket.socket:
+        """A bound socket. Raises OSError when the address is taken."""
+        if self.path is not None:
+            return _open_unix(self.path)
+        family, kind, _, _, address = socket.getaddrinfo(
+            self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, kind)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if self.reuse_port:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.bind(address)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+
+def _open_unix(path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with suppress(FileNotFoundError):
+            # Left over by a process that was killed; another kind of file is not ours to remove.
+            if stat.S_ISSOCK(os.stat(path).st_mode) and not _is_alive(path):
+                os.unlink(path)
+        sock.bind(path)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _is_alive(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+        return True
+
+
+def address_of(sock: socket.socket) -> str:
+    """`host:port`, `[host]:port` or `unix:/path`, as the rest of rouse writes addresses."""
+    name = sock.getsockname()
+    if isinstance(name, str):
+        return f"unix:{name}"
+    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+
+
+class Connections:
+    """All client connections of one relay. One sweep looks after every budget of theirs."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._all: set[ClientConnection] = set()
+        self._gone = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<Connections {len(self._all)}>"
+
+    def make(self) -> ClientConnection:
+        return ClientConnection(self._parts, self)
+
+    def add(self, connection: ClientConnection) -> bool:
+        """False when it is one too many: then it gets an answer and is closed."""
+        self._all.add(connection)
+        self._parts.meters.connections = len(self._all)
+        return len(self._all) <= self._parts.settings.connections
+
+    def remove(self, connection: ClientConnection) -> None:
+        self._all.discard(connection)
+        self._parts.meters.connections = len(self._all)
+        if not self._all:
+            self._gone.set()
+
+    def sweep(self, now: float) -> None:
+        due = [c for c in self._all if 0.0 < c.expires <= now]
+        for connection in due:
+            connection.on_expired()
+
+    async def drain(self, deadline: float) -> bool:
+        """End the idle ones, wait for the others; True when all ended by themselves."""
+        for connection in list(self._all):
+            connection.on_drain()
+        self._gone.clear()
+        try:
+            async with asyncio.timeout_at(deadline):
+                while self._all:
+                    await self._gone.wait()
+                    self._gone.clear()
+        except TimeoutError:
+            return False
+        return True
+
+    def abort(self) -> None:
+        for connection in list(self._all):
+            connection.abort()
+
+
+class Listeners:
+    """The open listeners; closing them leaves the connections alone."""
+
+    def __init__(self) -> None:
+        self._servers: list[asyncio.Server] = []
+        self._paths: list[str] = []
+
+    async def open(self, listens: list[Listen], make: Callable[[], ClientConnection]) -> list[str]:
+        loop = asyncio.get_running_loop()
+        addresses = []
+        for listen in listens:
+            sock = listen.open()
+            addresses.append(address_of(sock))
+            if listen.path is not None:
+                self._paths.append(listen.path)
+                server = await loop.create_unix_server(make, sock=sock, backlog=_BACKLOG)
+            else:
+                server = await loop.create_server(make, sock=sock, backlog=_BACKLOG)
+            self._servers.append(server)
+        return addresses
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.close()
+        for path in self._paths:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+        self._servers.clear()
+        self._paths.clear()
