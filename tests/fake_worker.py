@@ -5,6 +5,7 @@ For those who ask workers (control API, CLI). What a real host does with tickets
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -26,7 +27,7 @@ from placement.listing import Listing
 from placement.model import ActorId, Claimant, Fence, WorkerRecord, new_uid
 from placement.table import Table
 
-COUNTER = {
+COUNTER: dict[str, Any] = {
     "apiVersion": "rouse.dev/v1alpha1",
     "kind": "ActorTemplate",
     "metadata": {"namespace": "demo", "name": "counter"},
