@@ -67,8 +67,8 @@ class LocalStore:
 
     def _link(self, made: Path, path: Path) -> None:
         for attempt in range(1, _ATTEMPTS + 1):
-            self._make_directory(path.parent)
             try:
+                self._make_directory(path.parent)
                 # A link, not a rename: a name that is taken must stay as it is.
                 os.link(made, path)
                 break

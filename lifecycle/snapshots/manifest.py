@@ -117,8 +117,9 @@ def _check_root(manifest: Manifest, entries: tuple[Entry, ...]) -> None:
     _require(entries[0].kind == "d", "a root is no directory")
     seen: dict[bytes, str] = {b"": "d"}
     for entry in entries[1:]:
-        parent, _, name = entry.path.rpartition(b"/")
+        parent, slash, name = entry.path.rpartition(b"/")
         _require(is_safe_component(name), "a path has a component that is not a name")
+        _require(bool(parent) == bool(slash), "a path is absolute")
         # The parent must be an earlier directory *of this manifest*: so it is one that the restore
         # made itself, never a link, and by induction every component above was checked as well.
         _require(seen.get(parent) == "d", "a path lies in what is no directory")

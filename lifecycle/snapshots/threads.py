@@ -41,18 +41,21 @@ class Threads:
     async def run(self, work: Callable[[Stop], T]) -> T:
         """Cancelled, it stops the work and is over when the work is."""
         stop = Stop()
-        future = asyncio.get_running_loop().run_in_executor(self._executor, work, stop)
+        job = self._executor.submit(work, stop)
+        future = asyncio.wrap_future(job)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             stop.set()
-            future.cancel()  # takes it from the queue, if it had not begun
+            # The job, not the future, which would call itself cancelled while the thread runs on.
+            # It leaves the queue, if it had not begun.
+            job.cancel()
             await _outlast(future)
             raise
 
     async def run_surely(self, work: Callable[[], None]) -> None:
         """Clean-up: begun and ended, whoever cancels meanwhile."""
-        future = asyncio.get_running_loop().run_in_executor(self._executor, work)
+        future = asyncio.wrap_future(self._executor.submit(work))
         try:
             await asyncio.shield(future)
         except asyncio.CancelledError:

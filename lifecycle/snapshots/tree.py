@@ -8,7 +8,7 @@ import errno
 import logging
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from lifecycle.snapshots.manifest import MODE_MASK
 log = logging.getLogger(__name__)
 
 DEPTH_LIMIT = 200
-"""Nested directories: each costs a descriptor while the walk is below it."""
+"""Nested directories: each costs a descriptor or two while the walk is below it."""
 _MTIME_LIMIT = 1 << 62
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Non-blocking: should a FIFO stand where a file was a moment ago, opening it must not hang.
@@ -44,21 +44,19 @@ class Found:
     fd: int = -1
 
 
-def walk(root: Path) -> Iterator[Found]:
+def walk(root: Path) -> Generator[Found, None, None]:
     """Everything below `root` in a fixed order, a directory before its contents, `root` first.
 
     Sockets, FIFOs and devices come as `other` and cannot be kept. Close the iterator when done.
     """
-    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield from _walk(fd, b"", os.fstat(fd), {}, 0)
-    finally:
-        os.close(fd)
+    about = os.stat(root, follow_symlinks=False)
+    with _opened(root, None, _DIRECTORY, about) as fd:
+        yield from _walk(fd, b"", about, {}, 0)
 
 
 def _walk(
     fd: int, path: bytes, about: os.stat_result, linked: dict[tuple[int, int], bytes], depth: int
-) -> Iterator[Found]:
+) -> Generator[Found, None, None]:
     if depth > DEPTH_LIMIT:
         raise TreeUnfit(f"directories are nested deeper than {DEPTH_LIMIT}")
     yield Found(path=path, kind="d", mode=about.st_mode & MODE_MASK, mtime_ns=_mtime(about))
@@ -78,7 +76,7 @@ def _walk(
 
 def _file(
     name: str, fd: int, path: bytes, about: os.stat_result, linked: dict[tuple[int, int], bytes]
-) -> Iterator[Found]:
+) -> Generator[Found, None, None]:
     mode, mtime_ns = about.st_mode & MODE_MASK, _mtime(about)
     inode = (about.st_dev, about.st_ino)
     if about.st_nlink > 1 and inode in linked:
@@ -111,30 +109,32 @@ def _mtime(about: os.stat_result) -> int:
 
 
 @contextmanager
-def _opened(name: str, fd: int, flags: int, about: os.stat_result) -> Iterator[int]:
-    opened = _open(name, fd, flags, about)
-    try:
-        yield opened
-    finally:
-        os.close(opened)
+def _opened(name: str | Path, fd: int | None, flags: int, about: os.stat_result) -> Iterator[int]:
+    with _widened(name, fd, about):
+        opened = os.open(name, flags, dir_fd=fd)
+        try:
+            yield opened
+        finally:
+            os.close(opened)
 
 
-def _open(name: str, fd: int, flags: int, about: os.stat_result) -> int:
-    try:
-        return os.open(name, flags, dir_fd=fd)
-    except PermissionError:
-        if not hasattr(os, "O_PATH") or about.st_uid != os.geteuid():
-            raise
-    # An actor of our own user took its own rights away; that must not make it unsuspendable. The
-    # path descriptor pins the very inode, so no link can be put in its place before the chmod.
+@contextmanager
+def _widened(name: str | Path, fd: int | None, about: os.stat_result) -> Iterator[None]:
+    """Lend the owner's rights back to an actor of our own user that took them from itself: that
+    must not make it unsuspendable. They last while the file or directory is open."""
+    needed = stat.S_IRUSR | (stat.S_IXUSR if stat.S_ISDIR(about.st_mode) else 0)
+    is_fit = about.st_mode & needed == needed
+    if is_fit or about.st_uid != os.geteuid() or not hasattr(os, "O_PATH"):
+        yield
+        return
+    # The path descriptor pins the very inode, so no link can be put in its place before the chmod.
     pin = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
     try:
-        pinned = f"/proc/self/fd/{pin}"
-        os.chmod(pinned, stat.S_IMODE(about.st_mode) | stat.S_IRWXU)
+        os.chmod(f"/proc/self/fd/{pin}", stat.S_IMODE(about.st_mode) | needed)
         try:
-            return os.open(name, flags, dir_fd=fd)
+            yield
         finally:
-            os.chmod(pinned, stat.S_IMODE(about.st_mode))
+            os.chmod(f"/proc/self/fd/{pin}", stat.S_IMODE(about.st_mode))
     finally:
         os.close(pin)
 
