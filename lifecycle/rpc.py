@@ -3,7 +3,6 @@
 It listens on loopback or a unix socket, or wants the shared key; a call without it learns nothing.
 """
 
-import hmac
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -23,6 +22,7 @@ from lifecycle.messages import (
     Worker,
     WorkerStatus,
 )
+from lifecycle.trust import is_bearer
 from placement.model import ActorId
 
 log = logging.getLogger(__name__)
@@ -71,8 +71,7 @@ def _guarded(
     call: Callable[[bytes], Awaitable[bytes]], key: str | None
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handle(request: web.Request) -> web.Response:
-        shown = request.headers.get("Authorization", "")
-        if key is not None and not hmac.compare_digest(shown.encode(), f"Bearer {key}".encode()):
+        if key is not None and not is_bearer(request.headers.get("Authorization"), key):
             return web.Response(status=401)
         try:
             body = await call(await request.read())
@@ -124,7 +123,8 @@ class FarWorker:
 
     async def wake(self, ask: WakeAsk) -> WakeAnswer:
         body = await self._call("wake", ask, wait_s=ask.wait_ms / 1000, actor=ask.actor)
-        return msgspec.json.decode(body, type=WakeAnswer)  # type: ignore[arg-type] # a union
+        answer: WakeAnswer = msgspec.json.decode(body, type=WakeAnswer)
+        return answer
 
     async def suspend(self, ask: SuspendAsk) -> None:
         # A snapshot takes as long as it takes (R11); the caller's own client decides how long.

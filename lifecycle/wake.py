@@ -31,7 +31,7 @@ from placement.table import Table
 log = logging.getLogger(__name__)
 
 _SEARCH_S = 30.0
-"""One shared search; callers with longer budgets begin another."""
+"""One shared search of an actor whose template does not say; callers with time left begin another."""
 _PAUSE_S = (0.01, 0.25)
 """Between tries when all are full or a worker cannot be reached: first and longest."""
 _FOLLOW = 4
@@ -65,6 +65,10 @@ class Waker:
             self._group = group
             await asyncio.Event().wait()
 
+    async def wake(self, actor: ActorId, *, wait_s: float) -> Here:
+        """As `find`, for who knows seconds and no loop time."""
+        return await self.find(actor, deadline=asyncio.get_running_loop().time() + wait_s)
+
     async def find(
         self, actor: ActorId, *, deadline: float, request_id: str = "", distrust: bool = False
     ) -> Here:
@@ -73,6 +77,8 @@ class Waker:
         `distrust`: the door that the table names did not have it or could not be reached, so its
         worker is asked, not believed.
         """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         key = (actor, distrust)
         while True:
             search = self._searches.get(key)
@@ -91,9 +97,9 @@ class Waker:
                 ) from None
             if isinstance(found, Here):
                 return found
-            if not isinstance(found, WakeTimedOut):
+            if not isinstance(found, WakeTimedOut) or loop.time() - began >= found.budget_s:
                 raise found
-            # The shared search ran out, this caller's budget has not (A27): begin another.
+            # The shared search ran out, this late caller's budget has not (A27): begin another.
 
     async def _search(
         self, actor: ActorId, distrust: bool, request_id: str
@@ -112,27 +118,34 @@ class Waker:
 
     async def _look(self, actor: ActorId, distrust: bool, request_id: str) -> Here:
         loop = asyncio.get_running_loop()
-        until = loop.time() + _SEARCH_S
+        record = await self._record(actor)
+        if record.state is ActorState.RUNNING and not distrust:
+            return _running(record)
+        template = await self._templates.get(actor.namespace, record.template)
+        budget_s = _SEARCH_S if template is None else template.wake_timeout_s
+        until = loop.time() + budget_s
         pause = _PAUSE_S[0]
         last: LifecycleError = NoCapacity(f"no worker took {actor}", actor=actor)
         while loop.time() < until:
-            record = await self._record(actor)
-            if record.state is ActorState.RUNNING and not distrust:
-                return _running(record)
             ask = WakeAsk(
                 actor=actor, wait_ms=int((until - loop.time()) * 1000), request_id=request_id
             )
             try:
-                return await self._ask_workers(record, ask)
+                return await self._ask_workers(record, template, ask)
             except (NoCapacity, DependencyAway) as error:
                 last = error
             # Full or unreachable: look at everything anew after a moment.
             await asyncio.sleep(pause * self._rng.uniform(0.5, 1.0))
             pause = min(pause * 2, _PAUSE_S[1])
             await self._roster.refresh()
+            record = await self._record(actor)
+            if record.state is ActorState.RUNNING and not distrust:
+                return _running(record)
         if isinstance(last, NoCapacity):
             raise last
-        raise WakeTimedOut(f"{actor} was not woken in {_SEARCH_S:g} s: {last}", actor=actor)
+        late = WakeTimedOut(f"{actor} was not woken in {budget_s:g} s: {last}", actor=actor)
+        late.budget_s = budget_s
+        raise late
 
     async def _record(self, actor: ActorId) -> ActorRecord:
         record = await self._table.read(actor)
@@ -150,9 +163,10 @@ class Waker:
         log.info("actor created on request", extra={"actor": str(actor)})
         return answer.record
 
-    async def _ask_workers(self, record: ActorRecord, ask: WakeAsk, excluded: set[str]) -> Here:
+    async def _ask_workers(
+        self, record: ActorRecord, template: Template | None, ask: WakeAsk
+    ) -> Here:
         """The owner where there is one, else the best of the workers, else room made on one."""
-        template = await self._templates.get(record.actor.namespace, record.template)
         full: list[WorkerRecord] = []
         tried: set[str] = set()
         worker = self._pick(record, template, tried)

@@ -80,6 +80,16 @@ class WakeReport:
     """In order: total, queue, claim, fetch, restore, ready; of a thaw only total."""
 
 
+class Woken(Protocol):
+    """A WakeReport, or what else tells the same."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def phases(self) -> tuple[tuple[str, float], ...]: ...
+
+
 class Target(Protocol):
     """Where to connect: a TCP or unix address, perhaps in another network namespace."""
 
@@ -115,7 +125,7 @@ class Ticket(Protocol):
         ...
 
     @property
-    def wake(self) -> WakeReport | None:
+    def wake(self) -> Woken | None:
         """Set when this request waited for its actor; None on the warm path."""
         ...
 

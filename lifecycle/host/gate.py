@@ -136,7 +136,8 @@ class Gate:
         """A ticket now, or None when the gate is shut or the worker's lease is over."""
         if not self.is_open or not self.may_serve():
             return None
-        ticket = ActorTicket(self, self._endpoint(port), (self._slug, port))
+        endpoint = self._endpoint(port)
+        ticket = ActorTicket(self, endpoint, (self._slug, endpoint.port))
         self._tickets.add(ticket)
         self.last_active = self._clock()
         return ticket

@@ -8,9 +8,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from placement.leases import Lease, boottime
-from runtimes.logs import tail
-
 from lifecycle.errors import ActorBusy, DependencyAway, LifecycleError, NoSuchActor
 from lifecycle.host.kit import Kit
 from lifecycle.host.life import live
@@ -22,13 +19,14 @@ from lifecycle.messages import (
     Here,
     Refused,
     SuspendAsk,
-    There,
     WakeAnswer,
     WakeAsk,
     WorkerStatus,
 )
 from placement.errors import LeaseHeld, PlacementError
+from placement.leases import Lease, boot_time
 from placement.model import ActorId, Claimant, WorkerRecord, new_uid
+from runtimes.logs import tail
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +37,14 @@ _EVICTABLE_S = 1.0
 
 
 class Host:
-    def __init__(self, kit: Kit, *, worker: str, door: str, rpc: str) -> None:
+    def __init__(self, kit: Kit, *, worker: str) -> None:
         self.kit = kit
         self.worker = worker
-        self._door, self._rpc = door, rpc
+        self.door = self.rpc = ""
+        """What others are told to reach; set before `run`."""
         self._incarnation = new_uid()
         self._lease: Lease | None = None
-        self._registered = asyncio.Event()
+        self.registered = asyncio.Event()
         self._residents: dict[ActorId, Residence] = {}
         self._unsure: set[ActorId] = set()
         self._group: asyncio.TaskGroup | None = None
@@ -66,17 +65,17 @@ class Host:
         return max(0, self.kit.settings.slots - len(self._residents))
 
     def has_lease(self) -> bool:
-        return self._lease is not None and self._lease.is_valid(boottime())
+        return self._lease is not None and self._lease.is_valid(boot_time())
 
     def claimant(self) -> Claimant:
-        return Claimant(worker=self.worker, incarnation=self._incarnation, door=self._door)
+        return Claimant(worker=self.worker, incarnation=self._incarnation, door=self.door)
 
     def describe(self) -> WorkerRecord:
         return WorkerRecord(
             worker=self.worker,
             incarnation=self._incarnation,
-            door=self._door,
-            rpc=self._rpc,
+            door=self.door,
+            rpc=self.rpc,
             slots=self.kit.settings.slots,
             free=self.free,
             runtimes=tuple(str(r) for r in self.kit.drivers),
@@ -137,7 +136,7 @@ class Host:
                 await asyncio.sleep(_REGISTER_AGAIN_S)
             else:
                 log.info("worker registered", extra={"worker": self.worker})
-                self._registered.set()
+                self.registered.set()
                 return
 
     async def _keep_lease(self) -> None:
@@ -149,7 +148,7 @@ class Host:
             log.error("lease lost", extra={"worker": self.worker})
             self.kit.meters.fenced += 1
             self._lease = None
-            self._registered.clear()
+            self.registered.clear()
             self._incarnation = new_uid()
             for residence in self._residents.values():
                 residence.stir()
@@ -157,7 +156,7 @@ class Host:
 
     async def next_lease(self, after: str) -> None:
         while self._incarnation == after or not self.has_lease():
-            await self._registered.wait()
+            await self.registered.wait()
             if self._incarnation == after or not self.has_lease():
                 await asyncio.sleep(_REGISTER_AGAIN_S)
 
@@ -234,21 +233,19 @@ class Host:
             if answer is not None:
                 return answer
 
-    async def _awake(self, residence: Residence) -> Here | There | Refused | None:
-        """How its wake ended; None when it has left meanwhile and must be looked for again."""
-        joined = not residence.awake.done()
+    async def _awake(self, residence: Residence) -> WakeAnswer | None:
+        """How its wake ended; None when it has left since and must be looked for again."""
+        is_new = not residence.awake.done()
         answer = await asyncio.shield(residence.awake)
-        if joined:
-            return answer
-        if isinstance(answer, Here) and residence.phase is not Phase.SUSPENDING:
-            return None if residence.phase is Phase.GONE else answer
-        if isinstance(answer, Here):
-            # On its way out: the door takes an idle suspend back, so lead the request there.
-            return answer if residence.order is None else await self._left(residence)
-        return await self._left(residence)
-
-    async def _left(self, residence: Residence) -> None:
+        if is_new or (isinstance(answer, Here) and residence.order is None):
+            # Of one that is on its way to sleep too: at the door the request takes it back.
+            if residence.phase is not Phase.GONE:
+                return answer
+            if is_new and not isinstance(answer, Here):
+                return answer
+        # An old failure, or a suspend that no request takes back: the next one begins anew.
         await residence.ended.wait()
+        return None
 
     def _admit(self) -> Full | Refused | None:
         """No await from here to `_begin`: the slot that was seen free is the one that is taken."""

@@ -4,12 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from placement.leases import Leases
-
 from lifecycle.catalogue import KnownTemplates
 from lifecycle.host.meters import HostMeters
 from lifecycle.host.places import Places
 from lifecycle.snapshots.vault import Vault
+from placement.leases import Leases
 from placement.model import ActorId, BackOff, Claimant
 from placement.table import Table
 from runtimes.base import Driver, RuntimeClass
@@ -63,5 +62,5 @@ class Kit:
     places: Places
     meters: HostMeters
     settings: HostSettings
-    drop_connections: Callable[[str], None]
-    """Close the door's idle connections to the copy of this slug."""
+    drop_connections: Callable[[object], None]
+    """Close the door's idle connections of this pool key (slug and port)."""

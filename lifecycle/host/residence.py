@@ -186,9 +186,20 @@ class Residence:
         ran out while it was frozen would close them at the thaw, under the next request."""
         if self.is_frozen or self.handle is None:
             return
-        self.kit.drop_connections(self.handle.slug)
+        self._drop_connections(self.handle)
         await self.driver.freeze(self.handle)
         self.is_frozen = True
+
+    def _drop_connections(self, handle: Handle) -> None:
+        for endpoint in handle.endpoints.values():
+            self.kit.drop_connections((handle.slug, endpoint.port))
+
+    async def end_sandbox(self) -> None:
+        """Kill it as it is; never thawed, so that its files stay what a snapshot of them says."""
+        if self.handle is not None:
+            self._drop_connections(self.handle)
+            await self.driver.stop(self.handle, 0)
+            self.handle = None
 
     async def serve_again(self) -> None:
         """Thaw where frozen, and let requests in."""
@@ -232,10 +243,10 @@ class Residence:
         then still be executed, so nothing else is tried on this epoch.
         """
         fence, call = self.record.fence(), new_uid()
-        while True:
+        answer: Answer | None = None
+        while answer is None:
             try:
                 answer = await operation(fence, call)
-                break
             except TableUnavailable:
                 if not self.owner.has_lease():
                     raise LeaseLost from None

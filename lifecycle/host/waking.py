@@ -10,7 +10,6 @@ import random
 from collections.abc import Awaitable, Callable
 
 import msgspec
-from runtimes.registry import choose
 
 from lifecycle.errors import (
     DependencyAway,
@@ -27,6 +26,7 @@ from placement.errors import PlacementError, TableUnavailable
 from placement.model import ActorRecord, Answer, Outcome
 from placement.repeat import until_known
 from runtimes.base import RuntimeFailure, SandboxSpec
+from runtimes.registry import choose
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,9 @@ async def wake(r: Residence) -> bool:
     except (Superseded, LeaseLost) as error:
         _refuse(r, DependencyAway(f"{r.actor}: ownership was lost while it woke: {error}"))
         return False
-    except (LifecycleError, RuntimeFailure, PlacementError, OSError) as error:
+    except Exception as error:
+        if not isinstance(error, LifecycleError | RuntimeFailure | PlacementError | OSError):
+            log.exception("wake broke", extra={"actor": str(r.actor)})
         await _give_up(r, error)
         return False
     ready = clock()

@@ -1,0 +1,99 @@
+"""What every role stands on: the table and its neighbours on one Redis, and ways to the workers."""
+
+import hashlib
+import hmac
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gateway.settings import Settings
+from lifecycle.catalogue import KnownTemplates
+from lifecycle.messages import Worker
+from lifecycle.roster import Roster
+from lifecycle.rpc import Callers, FarWorker
+from placement.catalog import Catalog
+from placement.changes import Change, Feed, Resync, TemplateChanged
+from placement.connect import connect
+from placement.leases import Leases, boot_time
+from placement.listing import Listing
+from placement.model import WorkerRecord
+from placement.table import Table
+
+if TYPE_CHECKING:
+    from lifecycle.host.host import Host
+
+Part = tuple[str, Callable[[], Coroutine[Any, Any, None]]]
+"""A name and the coroutine that runs until it is cancelled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """The shared key, and one derived from it for each of our own hops, so that what a door is
+    shown opens nothing else."""
+
+    admin: str | None
+    rpc: str | None
+    door: str | None
+
+    @classmethod
+    def of(cls, shared: str | None) -> "Keys":
+        if shared is None:
+            return cls(admin=None, rpc=None, door=None)
+
+        def derived(purpose: str) -> str:
+            return hmac.new(shared.encode(), purpose.encode(), hashlib.sha256).hexdigest()
+
+        return cls(admin=shared, rpc=derived("rouse rpc"), door=derived("rouse door"))
+
+
+class Backbone:
+    def __init__(self, settings: Settings, url: str, keys: Keys) -> None:
+        redis = connect(url)
+        self.redis = redis
+        self.keys = keys
+        replicas = settings.redis.replicas
+        self.table = Table(redis, replicas=replicas)
+        self.leases = Leases(
+            redis,
+            ttl_s=settings.lease.ttl_s,
+            margin_s=settings.lease.margin_s,
+            replicas=replicas,
+        )
+        self.catalog = Catalog(redis)
+        self.listing = Listing(redis)
+        self.feed = Feed(redis)
+        self.templates = KnownTemplates(self.catalog, clock=boot_time)
+        self.roster = Roster(self.leases)
+        self.callers = Callers(keys.rpc)
+        self.host: Host | None = None
+        """The worker of this process, where there is one: it is asked without a detour."""
+        self.feed.listen(self._heard)
+
+    def worker_at(self, record: WorkerRecord) -> Worker:
+        host = self.host
+        if host is not None and record.worker == host.worker:
+            return host
+        return FarWorker(record.rpc, self.callers)
+
+    def parts(self) -> list[Part]:
+        return [("feed", self.feed.run), ("roster", self.roster.run)]
+
+    def _heard(self, change: Change) -> None:
+        if isinstance(change, Resync):
+            self.templates.forget()
+        elif isinstance(change, TemplateChanged):
+            self.templates.forget(change.namespace)
+
+    async def close(self) -> None:
+        await self.callers.close()
+        await self.redis.aclose()
+
+
+@asynccontextmanager
+async def backbone(settings: Settings, url: str, keys: Keys) -> AsyncIterator[Backbone]:
+    made = Backbone(settings, url, keys)
+    try:
+        yield made
+    finally:
+        await made.close()

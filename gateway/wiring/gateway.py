@@ -1,0 +1,146 @@
+"""A gateway: the edge relay with its usher and waker, and the control API of a process."""
+
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
+from ipaddress import ip_network
+from types import TracebackType
+
+from aiohttp import web
+from prometheus_client.core import Metric
+
+from gateway.control.app import make_app
+from gateway.control.guard import Guard
+from gateway.control.health import Health
+from gateway.ingress.accesslog import AccessLog
+from gateway.ingress.naming import EdgeNaming
+from gateway.ingress.relay import Relay
+from gateway.ingress.settings import RelaySettings
+from gateway.settings import Settings
+from gateway.telemetry import Telemetry
+from gateway.wiring.backbone import Backbone, Part
+from gateway.wiring.edge import EdgeUsher
+from gateway.wiring.listening import listen_or_else, listen_relay, serve_app
+from gateway.wiring.logging import BoundedFile
+from gateway.wiring.readings import of_relay
+from gateway.wiring.worker import WorkerPart
+from lifecycle.actions import Actions
+from lifecycle.snapshots.vault import Vault
+from lifecycle.template_actions import TemplateActions
+from lifecycle.trust import Address
+from lifecycle.wake import Waker
+from placement.model import ActorId
+
+
+class EdgePart:
+    """One relay for clients. With a worker in this process its actors are one hop nearer."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        backbone: Backbone,
+        worker: WorkerPart | None = None,
+        *,
+        log_name: str = "access.log",
+    ) -> None:
+        edge = settings.edge
+        self._settings = settings
+        self.waker = Waker(backbone.table, backbone.templates, backbone.roster, backbone.worker_at)
+        self.usher = EdgeUsher(
+            self.waker,
+            local=worker.door if worker else None,
+            local_worker=worker.host.worker if worker else "",
+            hop_key=backbone.keys.door,
+        )
+        backbone.feed.listen(self.usher.heard)
+        self._log = BoundedFile(settings.data_dir / log_name) if edge.access_log else None
+        self.relay = Relay(
+            naming=EdgeNaming(
+                base_domains=edge.base_domains,
+                by_fields=edge.sandbox_headers,
+                default_namespace="default",
+            ),
+            usher=self.usher,
+            settings=RelaySettings(
+                wake_s=edge.wake_timeout_s,
+                parked=edge.max_parked,
+                trusted=tuple(ip_network(network) for network in edge.trusted_proxies),
+            ),
+            access_log=AccessLog(self._log.write) if self._log is not None else None,
+        )
+        if worker is not None:
+            worker.relays.append(self.relay)
+
+    async def listen(self, *, shared: bool = False) -> Address:
+        """`shared`: other processes listen on the same port (SO_REUSEPORT)."""
+        return await listen_or_else(
+            lambda address: listen_relay(self.relay, address, shared=shared),
+            Address.parse(self._settings.edge.listen),
+            may_move=not self._settings.is_chosen("edge.listen"),
+        )
+
+    def parts(self) -> list[Part]:
+        return [("waker", self.waker.run), ("edge", self.relay.run)]
+
+    def read(self) -> Iterator[Metric]:
+        yield from of_relay(self.relay, "edge")
+
+
+class ControlPart(AbstractAsyncContextManager["ControlPart"]):
+    """The admin API of a process, listening between enter and exit."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        backbone: Backbone,
+        waker: Waker,
+        vault: Vault,
+        telemetry: Telemetry,
+    ) -> None:
+        self._settings = settings
+        self._backbone = backbone
+        self._waker = waker
+        self._vault = vault
+        self._telemetry = telemetry
+        self._runner: web.AppRunner | None = None
+        self.not_ready: str | None = "starting"
+        """Why readiness says no; None: it says yes."""
+        self.at = Address.parse(settings.admin.listen)
+
+    async def __aenter__(self) -> "ControlPart":
+        backbone = self._backbone
+        actions = Actions(
+            table=backbone.table,
+            catalog=backbone.catalog,
+            listing=backbone.listing,
+            leases=backbone.leases,
+            waker=self._waker,
+            workers=backbone.worker_at,
+            forget_snapshots=self._forget_snapshots,
+        )
+        app = make_app(
+            actions,
+            TemplateActions(catalog=backbone.catalog, listing=backbone.listing),
+            guard=Guard(address=self.at, key=backbone.keys.admin),
+            health=Health(ready=lambda: self.not_ready),
+            metrics=self._telemetry.render,
+        )
+        self._runner = runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        self.at = await listen_or_else(
+            lambda address: serve_app(runner, address),
+            self.at,
+            may_move=not self._settings.is_chosen("admin.listen"),
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _forget_snapshots(self, actor: ActorId, uid: str) -> None:
+        await self._vault.delete_actor(actor.namespace, uid)

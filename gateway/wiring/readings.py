@@ -1,0 +1,86 @@
+"""What `/metrics` tells of a host and of a relay: the fixed names, read from their plain counts."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from prometheus_client.core import Metric
+
+from gateway.ingress.meters import BUCKETS_S
+from gateway.ingress.relay import Relay
+from gateway.telemetry import counter, gauge, histogram
+from lifecycle.host.host import Host
+
+
+def of_host(host: Host) -> Iterator[Metric]:
+    meters, kit = host.kit.meters, host.kit
+    yield counter("rouse_wakes", "Wakes that ended here.", ["result", "kind"], dict(meters.wakes))
+    yield histogram(
+        "rouse_wake_phase_seconds",
+        "Where wakes, thaws and suspends spent their time.",
+        ["phase"],
+        {(name,): (h.cumulated(), h.sum) for name, h in meters.phases.items()},
+    )
+    states = Counter(str(r.phase) for r in host.residents.values())
+    yield gauge(
+        "rouse_actors",
+        "Actors on this worker by state.",
+        ["state"],
+        {(s,): states[s] for s in ("waking", "running", "frozen", "suspending", "fenced")},
+    )
+    yield gauge(
+        "rouse_slots",
+        "Places for running actors.",
+        ["kind"],
+        {("total",): kit.settings.slots, ("free",): host.free},
+    )
+    tickets = sum(r.gate.tickets for r in host.residents.values())
+    waiting = sum(r.gate.waiting for r in host.residents.values())
+    yield gauge("rouse_tickets", "Open requests on actors here.", [], {(): tickets})
+    yield gauge("rouse_door_waiting", "Requests that wait at a gate.", [], {(): waiting})
+    yield counter(
+        "rouse_suspends", "Suspends begun here.", ["result", "cause"], dict(meters.suspends)
+    )
+    yield counter(
+        "rouse_snapshot_bytes",
+        "Bytes to and from the snapshot store.",
+        ["direction"],
+        {(d,): meters.snapshot_bytes[d] for d in ("written", "read")},
+    )
+    yield counter("rouse_fenced", "Times the lease was lost.", [], {(): meters.fenced})
+
+
+def of_relay(source: Relay, relay: str) -> Iterator[Metric]:
+    """`relay`: edge or door."""
+    meters, parked = source.meters, source.parking.count
+    requests: dict[tuple[str, ...], float] = {}
+    for answerer, counts in (("actor", meters.by_actor), ("rouse", meters.by_rouse)):
+        for status, count in counts.items():
+            requests[(str(status), answerer, relay)] = count
+    yield counter(
+        "rouse_requests",
+        "Answered requests by status, and by who made the answer.",
+        ["status", "source", "relay"],
+        requests,
+    )
+    mine = (relay,)
+    yield gauge("rouse_inflight", "Requests under way.", ["relay"], {mine: meters.inflight})
+    yield gauge("rouse_parked", "Requests that wait for their actor.", ["relay"], {mine: parked})
+    yield gauge("rouse_connections", "Client connections.", ["relay"], {mine: meters.connections})
+    yield counter(
+        "rouse_repeats",
+        "Requests sent again by us, by cause.",
+        ["cause", "relay"],
+        {(cause, relay): count for cause, count in meters.repeats.items()},
+    )
+    yield counter("rouse_aborted", "Left by the client.", ["relay"], {mine: meters.aborted})
+    yield counter("rouse_broken_off", "Broken answers.", ["relay"], {mine: meters.broken_off})
+    total, buckets = 0, []
+    for bound, count in zip((*map(str, BUCKETS_S), "+Inf"), meters.latency, strict=True):
+        total += count
+        buckets.append((bound, float(total)))
+    yield histogram(
+        "rouse_request_seconds",
+        "From the head of a request to the last byte of its answer.",
+        ["relay"],
+        {mine: (buckets, meters.latency_sum_s)},
+    )

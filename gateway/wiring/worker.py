@@ -1,0 +1,125 @@
+"""A worker: its host, the door in front of it, and the RPC by which gateways ask it to wake."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from aiohttp import web
+from prometheus_client.core import Metric
+
+from gateway.ingress.hop import DoorNaming
+from gateway.ingress.relay import Relay
+from gateway.settings import BadSettings, Settings
+from gateway.wiring.backbone import Backbone, Part
+from gateway.wiring.doorway import DoorUsher
+from gateway.wiring.listening import listen_relay, serve_app, socket_address
+from gateway.wiring.readings import of_host, of_relay
+from lifecycle.host.door import Door
+from lifecycle.host.host import Host
+from lifecycle.host.kit import HostSettings, Kit
+from lifecycle.host.meters import HostMeters
+from lifecycle.host.places import Places
+from lifecycle.rpc import rpc_app
+from lifecycle.snapshots.keys import Keys as SnapshotKeys
+from lifecycle.snapshots.keys import load_key, load_or_make_key
+from lifecycle.snapshots.stores import open_store
+from lifecycle.snapshots.vault import Vault
+from lifecycle.trust import Address, is_guarded
+from runtimes.base import Driver, RuntimeClass
+from runtimes.registry import available
+
+
+@asynccontextmanager
+async def open_vault(settings: Settings, cache: Path | None) -> AsyncIterator[Vault]:
+    """The snapshots of every worker and of the control API: one store, one key."""
+    data = settings.data_dir
+    url = settings.snapshots.url or f"file://{data / 'snapshots'}"
+    wanted = settings.snapshots.key_file
+    master = load_key(wanted) if wanted is not None else load_or_make_key(data / "snapshot.key")
+    vault = Vault(open_store(url), SnapshotKeys(master), cache, settings.snapshots.cache_bytes)
+    try:
+        yield vault
+    finally:
+        await vault.close()
+
+
+@asynccontextmanager
+async def worker_part(settings: Settings, backbone: Backbone) -> "AsyncIterator[WorkerPart]":
+    """Holds the worker's directory. Raises DirectoryInUse, RuntimeFailure, OSError."""
+    async with AsyncExitStack() as stack:
+        places = Places(settings.data_dir / "worker")
+        places.lock()
+        stack.callback(places.unlock)
+        vault = await stack.enter_async_context(open_vault(settings, settings.data_dir / "cache"))
+        drivers = await available(places.root / "sandboxes")
+        yield WorkerPart(settings, backbone, places, vault, drivers)
+
+
+class WorkerPart:
+    def __init__(
+        self,
+        settings: Settings,
+        backbone: Backbone,
+        places: Places,
+        vault: Vault,
+        drivers: dict[RuntimeClass, Driver],
+    ) -> None:
+        self._settings = settings
+        self._backbone = backbone
+        self.vault = vault
+        kit = Kit(
+            table=backbone.table,
+            leases=backbone.leases,
+            vault=vault,
+            drivers=drivers,
+            templates=backbone.templates,
+            places=places,
+            meters=HostMeters(),
+            settings=HostSettings(slots=settings.worker.slots, runtime=settings.worker.runtime),
+            drop_connections=self._drop,
+        )
+        self.host = Host(kit, worker=places.worker_id(settings.worker.id))
+        self.host.labels = dict(settings.worker.labels)
+        self.door = Door(self.host)
+        self.relay = Relay(naming=DoorNaming(key=backbone.keys.door), usher=DoorUsher(self.door))
+        self.relays = [self.relay]
+        """Every relay that may hold connections to actors here: the door, and the edge of this
+        process where there is one."""
+        backbone.host = self.host
+
+    def parts(self) -> list[Part]:
+        return [("door", self.relay.run), ("host", self._serve)]
+
+    async def _serve(self) -> None:
+        """Door and RPC first: who reads of this worker in the table must be able to reach it."""
+        settings = self._settings
+        door = await listen_relay(self.relay, self._address(settings.door.listen, "door.sock"))
+        self.host.door = settings.door.advertise or _reachable("door", door)
+        runner = web.AppRunner(rpc_app(self.host, self._backbone.keys.rpc), access_log=None)
+        await runner.setup()
+        try:
+            rpc = await serve_app(runner, self._address(settings.rpc.listen, "rpc.sock"))
+            self.host.rpc = settings.rpc.advertise or _reachable("rpc", rpc)
+            await self.host.run()
+        finally:
+            await runner.cleanup()
+
+    def _address(self, wanted: str | None, name: str) -> Address:
+        if wanted is not None:
+            return Address.parse(wanted)
+        return socket_address(self._settings.data_dir / "run", name)
+
+    def _drop(self, key: object) -> None:
+        for relay in self.relays:
+            relay.upstreams.drop(key)
+
+    def read(self) -> Iterator[Metric]:
+        yield from of_host(self.host)
+        yield from of_relay(self.relay, "door")
+
+
+def _reachable(what: str, address: Address) -> str:
+    """What others are told; an address of every interface is none of any."""
+    if not is_guarded(address) and address.host in ("0.0.0.0", "::"):
+        raise BadSettings(f"{what}.listen is {address}: say in {what}.advertise where that is")
+    return str(address)
