@@ -6,7 +6,7 @@ import msgspec
 
 from placement import keys
 from placement.connect import Client
-from placement.errors import RecordRefused, translated
+from placement.errors import RecordRefused, reaching
 from placement.scripts import Scripts
 
 
@@ -28,7 +28,7 @@ class Catalog:
 
     async def put(self, namespace: str, name: str, body: bytes, digest: str) -> bool:
         """Make this the template's document; False when it was already."""
-        with translated():
+        async with reaching():
             # Before the document: a namespace without templates is listed as empty, while a
             # document in no listed namespace would not be found.
             await self._redis.sadd(keys.TEMPLATE_NAMESPACES, namespace)
@@ -38,13 +38,13 @@ class Catalog:
         return bool(answer)
 
     async def get(self, namespace: str, name: str) -> TemplateRecord | None:
-        with translated():
+        async with reaching():
             found: Any = await self._redis.hget(keys.templates_key(namespace), name)
         return None if found is None else _record(namespace, name, found)
 
     async def list(self, namespace: str | None = None) -> tuple[TemplateRecord, ...]:
         """All templates of a namespace, or of all, in order of name."""
-        with translated():
+        async with reaching():
             spaces = [namespace] if namespace is not None else await self._namespaces()
             found: list[tuple[str, Any]] = [
                 (space, await self._redis.hgetall(keys.templates_key(space))) for space in spaces

@@ -10,13 +10,15 @@ from redis.exceptions import RedisError
 
 from placement import keys
 from placement.connect import Client
-from placement.errors import Unavailable, translated
+from placement.errors import Unavailable, reaching
 from placement.model import ActorId, ActorState, InvalidName
 from placement.wire import STATE
 
 log = logging.getLogger(__name__)
 
 _LISTEN_S = 1.0
+_UNANSWERED = 5
+"""Silent seconds, each with a ping that got no answer."""
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0
 
@@ -91,9 +93,8 @@ class Feed:
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
-                with translated():
-                    await self._hear()
-            except (Unavailable, RedisError) as error:
+                await self._hear()
+            except (Unavailable, RedisError, OSError) as error:
                 pause_s = _FIRST_PAUSE_S if self.connected.is_set() else pause_s
                 self._say_away(error)
             finally:
@@ -103,17 +104,25 @@ class Feed:
 
     async def _hear(self) -> None:
         async with self._redis.pubsub() as pubsub:
-            await pubsub.subscribe(keys.CHANGES)
-            while True:
-                # The bounded wait lets redis-py try an idle connection now and then: a peer that
-                # went away without a word would else never be noticed.
+            async with reaching():
+                # Of a cluster, redis-py's subscriptions take the nodes as known.
+                _ = await self._redis.initialize()
+                await pubsub.subscribe(keys.CHANGES)
+            unanswered = 0
+            while unanswered < _UNANSWERED:
                 message: Any = await pubsub.get_message(timeout=_LISTEN_S)
                 if message is None:
+                    # A peer that went away without a word would else never be noticed.
+                    async with reaching():
+                        await pubsub.ping()
+                    unanswered += 1
                     continue
+                unanswered = 0
                 if message["type"] == "subscribe":
                     self._begin()
                 elif message["type"] == "message":
                     self._take(message["data"].decode())
+        raise Unavailable("the server does not answer")
 
     def _begin(self) -> None:
         if self._is_away:

@@ -8,13 +8,12 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as ConnectionLost
 
-from placement.errors import AddressRefused
+from placement.errors import ANSWER_S, AddressRefused
 
 Client: TypeAlias = Redis | RedisCluster
 
 _SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 _CONNECT_S = 2.0
-_ANSWER_S = 5.0
 _CHECK_S = 15
 """An idle connection is tried before use after this long: the peer may be gone without a word."""
 _CONNECTIONS = 64
@@ -26,26 +25,29 @@ _NODE_CONNECTIONS = 512
 def connect(url: str) -> Client:
     """A client for redis://, rediss:// and unix://, or for a cluster: redis+cluster://,
     rediss+cluster:// or ?cluster=true. Connects at the first call. Raises AddressRefused."""
-    parts = urlsplit(url)
-    if parts.scheme not in _SCHEMES:
-        raise AddressRefused(
-            f"Redis URL of scheme {parts.scheme[:20]!r}: use one of " + ", ".join(_SCHEMES)
-        )
-    query = dict(parse_qsl(parts.query))
-    wants_cluster = query.pop("cluster", "false").lower() in ("true", "1", "yes")
-    scheme, _, cluster = parts.scheme.partition("+")
-    plain = urlunsplit(parts._replace(scheme=scheme, query=urlencode(query)))
     try:
-        return _cluster(plain) if cluster or wants_cluster else _single(plain)
+        parts = urlsplit(url)
+        query = dict(parse_qsl(parts.query))
+        scheme, _, cluster = parts.scheme.partition("+")
+        wants_cluster = query.pop("cluster", "false").lower() in ("true", "1", "yes")
+        plain = urlunsplit(parts._replace(scheme=scheme, query=urlencode(query)))
+        if parts.scheme in _SCHEMES:
+            return _cluster(plain) if cluster or wants_cluster else _single(plain)
     except (ValueError, TypeError) as error:
-        # Not the error's own words: they may quote the URL, which has the password in it.
-        raise AddressRefused(f"Redis URL for {parts.hostname or parts.path}: bad option") from error
+        # Only the words of our own errors: others quote the URL, which has the password in it.
+        said = str(error) if isinstance(error, AddressRefused) else "a part or option of it is bad"
+        raise AddressRefused(f"Redis URL refused: {said}") from None
+    raise AddressRefused(
+        f"Redis URL of scheme {parts.scheme[:20]!r}: use one of " + ", ".join(_SCHEMES)
+    )
 
 
 def _options() -> dict[str, Any]:  # Any: keyword arguments of redis-py, typed only there
     return {
         "socket_connect_timeout": _CONNECT_S,
-        "socket_timeout": _ANSWER_S,
+        # Bounded by `reaching` instead: with a timeout of its own redis-py writes under
+        # asyncio.wait_for, which on Python 3.11 loses a cancellation that comes as it ends.
+        "socket_timeout": None,
         "health_check_interval": _CHECK_S,
         "protocol": 2,
         # One more try, at once, for a pooled connection that turned out to be closed. Every
@@ -58,7 +60,7 @@ def _options() -> dict[str, Any]:  # Any: keyword arguments of redis-py, typed o
 def _single(url: str) -> Redis:
     options = _options() | ({} if url.startswith("unix") else {"socket_keepalive": True})
     pool = BlockingConnectionPool.from_url(
-        url, max_connections=_CONNECTIONS, timeout=_ANSWER_S, **options
+        url, max_connections=_CONNECTIONS, timeout=ANSWER_S, **options
     )
     return Redis.from_pool(pool)
 

@@ -1,11 +1,15 @@
 """What can go wrong with the table, and the one place where Redis' own errors become ours."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import redis.exceptions as foreign
 
 from placement.model import ActorId
+
+ANSWER_S = 5.0
+"""What a call that has no shorter deadline waits for Redis."""
 
 # Error replies of a server that is there but cannot take the call now. MISCONF: disk full.
 _PASSING = tuple(
@@ -54,13 +58,15 @@ class ServerFailed(PlacementError):
     """The private server did not start, or its directory is in use; the message says which."""
 
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """Raise Unavailable for every foreign error that may pass; others are our own mistakes."""
+@asynccontextmanager
+async def reaching() -> AsyncIterator[None]:
+    """Around every call to Redis: bounds it, and raises Unavailable for every foreign error that
+    may pass; others are our own mistakes."""
     try:
-        yield
+        async with asyncio.timeout(ANSWER_S):
+            yield
     except (foreign.ConnectionError, foreign.TimeoutError, foreign.ClusterError, OSError) as error:
-        raise Unavailable(str(error) or type(error).__name__) from error
+        raise Unavailable(str(error) or "no answer in time") from error
     except (foreign.RedisClusterException, foreign.InvalidResponse) as error:
         raise Unavailable(str(error)) from error
     except foreign.ResponseError as error:

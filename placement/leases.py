@@ -11,7 +11,7 @@ import msgspec
 
 from placement import keys
 from placement.connect import Client
-from placement.errors import LeaseHeld, RecordRefused, Unavailable, translated
+from placement.errors import LeaseHeld, RecordRefused, Unavailable, reaching
 from placement.model import WorkerRecord
 from placement.scripts import Scripts
 
@@ -122,7 +122,7 @@ class Leases:
 
     async def holder(self, worker: str) -> str | None:
         """The incarnation that has the lease of this id now."""
-        with translated():
+        async with reaching():
             found: Any = await self._redis.get(keys.lease_key(worker))
         return None if found is None else str(found.decode())
 
@@ -140,7 +140,7 @@ class Leases:
 
     async def workers(self) -> list[WorkerRecord]:
         """All workers whose lease lives, by id. Two round trips."""
-        with translated():
+        async with reaching():
             listed: Any = await self._redis.smembers(keys.WORKERS)
         ids = sorted(worker.decode() for worker in listed)
         found = await self._look(ids)
@@ -150,7 +150,7 @@ class Leases:
         return [record for record in found if record is not None]
 
     async def _look(self, ids: Sequence[str]) -> list[WorkerRecord | None]:
-        with translated():
+        async with reaching():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for worker in ids:
                     pipe.execute_command("MGET", keys.lease_key(worker), keys.worker_key(worker))
@@ -159,7 +159,7 @@ class Leases:
 
     async def _forget(self, worker: str) -> None:
         """Take an id without a record out of the list; a worker that is back lists it again."""
-        with translated():
+        async with reaching():
             if not await self._redis.exists(keys.worker_key(worker)):
                 await self._redis.srem(keys.WORKERS, worker)
 
@@ -173,7 +173,7 @@ class Leases:
         )
 
     async def _list(self, worker: str) -> None:
-        with translated():
+        async with reaching():
             await self._redis.sadd(keys.WORKERS, worker)
 
 

@@ -5,12 +5,13 @@ from typing import Any
 
 from placement import keys, wire
 from placement.connect import Client
-from placement.errors import translated
+from placement.errors import reaching
 from placement.model import ActorId, ActorRecord
 from placement.scripts import Scripts
 
-_LEAF = 128
-"""Names in one leaf: up to here Redis keeps a sorted set as one compact block."""
+_LEAF = 127
+"""Names in one leaf. Redis keeps up to 128 as one compact block, and a leaf that is about to be
+split has one more for a moment: once it is no compact block it never is one again."""
 _SCAN = 1_000
 _PAGE = 1_000
 
@@ -23,19 +24,20 @@ class Listing:
         self._redis = redis
         self._scripts = Scripts(redis)
 
-    async def add(self, actor: ActorId) -> None:
-        await self._scripts.run(
-            "index_add", [keys.index_key(actor.namespace)], [actor.name, str(_LEAF)]
-        )
+    async def add(self, actor: ActorId) -> int:
+        """Enter it; 1 when it was missing."""
+        root = keys.index_key(actor.namespace)
+        added = await self._scripts.run("index_add", [root], [actor.name, str(_LEAF)])
         # After the name: whoever takes an empty namespace out looks once more afterwards.
-        with translated():
+        async with reaching():
             await self._redis.zadd(keys.NAMESPACES, {actor.namespace: 0})
+        return int(added)
 
     async def remove(self, actor: ActorId) -> None:
         """Take out an actor that is no more."""
         root = keys.index_key(actor.namespace)
         is_empty = await self._scripts.run("index_remove", [root], [actor.name])
-        with translated():
+        async with reaching():
             if is_empty:
                 await self._redis.zrem(keys.NAMESPACES, actor.namespace)
                 if await self._redis.exists(root):
@@ -58,19 +60,16 @@ class Listing:
     async def repair(self) -> int:
         """Enter every actor there is; return how many were missing. Reads the whole keyspace."""
         missing = 0
-        with translated():
-            async for key in self._redis.scan_iter(match=keys.ACTOR_PATTERN, count=_SCAN):
-                actor = keys.actor_of(key.decode())
-                missing += await self._enter(actor)
-        return missing
-
-    async def _enter(self, actor: ActorId) -> int:
-        if await self._redis.hexists(keys.actor_key(actor), wire.GONE.decode()):
-            return 0
-        root = keys.index_key(actor.namespace)
-        added = await self._scripts.run("index_add", [root], [actor.name, str(_LEAF)])
-        await self._redis.zadd(keys.NAMESPACES, {actor.namespace: 0})
-        return int(added)
+        scan = aiter(self._redis.scan_iter(match=keys.ACTOR_PATTERN, count=_SCAN))
+        while True:
+            async with reaching():
+                key: Any = await anext(scan, None)
+            if key is None:
+                return missing
+            actor = keys.actor_of(key.decode())
+            async with reaching():
+                is_gone = await self._redis.hexists(keys.actor_key(actor), wire.GONE.decode())
+            missing += 0 if is_gone else await self.add(actor)
 
     async def _names(self, namespace: str | None, cursor: str, limit: int) -> Sequence[ActorId]:
         begin, _, after = cursor.partition("/")
@@ -87,7 +86,7 @@ class Listing:
 
     async def _namespaces(self, begin: str) -> Sequence[str]:
         lowest = f"[{begin}" if begin else "-"
-        with translated():
+        async with reaching():
             found: Any = await self._redis.zrangebylex(keys.NAMESPACES, lowest, "+")
         return [name.decode() for name in found]
 
@@ -99,7 +98,7 @@ class Listing:
 
     async def _records(self, actors: Sequence[ActorId]) -> Sequence[ActorRecord]:
         # Not one transaction: each record is as of its own read, and in a cluster from its node.
-        with translated():
+        async with reaching():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for actor in actors:
                     pipe.execute_command("HGETALL", keys.actor_key(actor))

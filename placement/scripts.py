@@ -11,7 +11,7 @@ from redis.asyncio.cluster import PipelineCommand
 from redis.exceptions import MovedError, NoScriptError
 
 from placement.connect import Client
-from placement.errors import Unavailable, translated
+from placement.errors import Unavailable, reaching
 
 _WAIT_MS = 1_000
 """How long one call waits for its replicas before it says that it does not know."""
@@ -43,7 +43,7 @@ class Scripts:
         """The script's answer. Raises Unavailable: then it may have been carried out or not."""
         text, sha = source(name, prelude)
         tail = (len(keys), *keys, *arguments)
-        with translated():
+        async with reaching():
             try:
                 return await self._command(keys[0], ("EVALSHA", sha, *tail))
             except NoScriptError:

@@ -2,7 +2,7 @@
 
 from placement import keys, wire
 from placement.connect import Client
-from placement.errors import TableUnavailable, Unavailable, translated
+from placement.errors import TableUnavailable, Unavailable, reaching
 from placement.listing import Listing
 from placement.model import (
     ALLOWED_FROM,
@@ -40,7 +40,7 @@ class Table:
 
     async def read(self, actor: ActorId) -> ActorRecord | None:
         try:
-            with translated():
+            async with reaching():
                 fields = await self._redis.hgetall(keys.actor_key(actor))
         except Unavailable as error:
             raise TableUnavailable(actor, "", str(error)) from error

@@ -1,4 +1,4 @@
-"""What each operation promises on a real server. Every sequence: test_table_model."""
+"""What each operation promises on a real server. Every sequence of them: test_model."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,0 +1,121 @@
+"""The index: its order, its pages, its repair. That the table keeps it up: conftest's `table`."""
+
+import random
+from typing import Any
+
+from redis.asyncio import Redis
+
+from placement import keys
+from placement.listing import Listing
+from placement.model import ActorId
+from placement.scripts import Scripts
+from placement.table import Table
+
+
+async def names(listing: Listing, namespace: str | None, limit: int) -> list[str]:
+    """All names, page by page; no page is longer than asked."""
+    found: list[str] = []
+    cursor: str | None = None
+    while True:
+        page, cursor = await listing.list(namespace, cursor=cursor, limit=limit)
+        assert len(page) <= limit
+        found += [str(record.actor) for record in page]
+        if cursor is None:
+            return found
+
+
+async def test_pages_hold_every_actor_once_in_order_of_name(table: Table, redis: Redis) -> None:
+    wanted = [ActorId.of("demo", f"c-{n:03}") for n in range(400)]
+    shuffled = random.Random(7).sample(wanted, len(wanted))
+    for actor in shuffled:
+        await table.create(actor, template="t")
+    listing = Listing(redis)
+    assert await names(listing, "demo", 60) == [str(actor) for actor in wanted]
+    for actor in shuffled[:390]:
+        record = await table.read(actor)
+        assert record is not None
+        await table.delete(actor, record.uid)
+    assert await names(listing, "demo", 3) == sorted(str(actor) for actor in shuffled[390:])
+
+
+async def test_all_namespaces_page_as_one_list(table: Table, redis: Redis) -> None:
+    wanted = [ActorId.of(space, f"c{n}") for space in ("a", "b", "b-2") for n in range(5)]
+    for actor in reversed(wanted):
+        await table.create(actor, template="t")
+    assert await names(Listing(redis), None, 4) == [str(actor) for actor in wanted]
+    assert await names(Listing(redis), "b", 5) == [f"b/c{n}" for n in range(5)]
+    assert await names(Listing(redis), "nobody", 5) == []
+
+
+async def test_namespace_without_actors_leaves_nothing_behind(table: Table, redis: Redis) -> None:
+    made = await table.create(ActorId.of("demo", "c1"), template="t")
+    assert made.record is not None
+    await table.delete(made.record.actor, made.record.uid)
+    tombstone = keys.actor_key(made.record.actor).encode()
+    assert await redis.keys("rouse:*") == [tombstone]
+    assert 0 < await redis.pttl(tombstone) <= 60_000
+
+
+async def test_entry_without_a_record_is_left_out_and_removed(redis: Redis) -> None:
+    listing = Listing(redis)
+    await listing.add(ActorId.of("demo", "ghost"))
+    assert await listing.list("demo") == ([], None)
+    assert await redis.keys("rouse:*") == []
+
+
+async def test_repair_finds_what_the_index_lost(table: Table, redis: Redis) -> None:
+    for n in range(5):
+        await table.create(ActorId.of("demo", f"c{n}"), template="t")
+    gone = await table.read(ActorId.of("demo", "c4"))
+    assert gone is not None
+    await table.delete(gone.actor, gone.uid)
+    await Scripts(redis).run("index_remove", [keys.index_key("demo")], ["c2"])
+    await redis.delete(keys.NAMESPACES)
+    listing = Listing(redis)
+    assert await listing.repair() == 1
+    assert await names(listing, None, 10) == [f"demo/c{n}" for n in range(4)]
+
+
+async def test_names_in_order_fill_their_leaves(redis: Redis) -> None:
+    listing = Listing(redis)
+    for n in range(256):
+        await listing.add(ActorId.of("demo", f"c-{n:04}"))
+    assert await redis.zcard(keys.index_key("demo")) == 3
+    leaf = f"{keys.index_key('demo')}:-"
+    assert await redis.zcard(leaf) == 127
+    assert await redis.object("ENCODING", leaf) == b"listpack"
+
+
+async def test_million_sleeping_actors_fit_in_200_mb(table: Table, redis: Redis) -> None:
+    async def used() -> int:
+        memory: Any = await redis.info("memory")
+        return int(memory["used_memory_dataset"])
+
+    # The first actor brings scripts and hash tables along.
+    await table.create(ActorId.of("demo", "c-first"), template="counter")
+    before, count = await used(), 2_000
+    async with redis.pipeline(transaction=False) as pipe:
+        for n in range(count):
+            key = keys.actor_key(ActorId.of("demo", f"c-{n:06}"))
+            pipe.execute_command("HSET", key, *_asleep(n))
+        await pipe.execute()
+    assert await Listing(redis).repair() == count
+    assert (await used() - before) / count <= 200
+
+
+def _asleep(n: int) -> list[str | int]:
+    """A record as commit_suspend leaves it."""
+    uid = f"{n:016x}"
+    fields: dict[str, str | int] = {
+        "u": uid,
+        "s": "S",
+        "e": 7,
+        "r": 40,
+        "t": "counter",
+        "p": f"7-{uid}",
+        "w": "worker-1",
+        "c": uid,
+        "m": 1_763_930_000_000 + n,
+        "a": 1_763_930_000_000 + n,
+    }
+    return [word for pair in fields.items() for word in pair]
