@@ -3,6 +3,7 @@ client follows readiness at once (A52), and a probe is no activity (A33)."""
 
 import asyncio
 import contextlib
+import os
 
 from lifecycle.templates import Readiness, Template
 from runtimes.base import Endpoint
@@ -30,7 +31,8 @@ async def wait_ready(template: Template, endpoints: dict[str, Endpoint], deadlin
         except TimeoutError:
             said = "no answer"
         except OSError as error:
-            said = error.strerror or str(error)
+            # Not the error's own words: asyncio puts the address into them (R31).
+            said = os.strerror(error.errno) if error.errno else type(error).__name__
         if not said:
             return
         if loop.time() + pause >= deadline:
