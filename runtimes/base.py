@@ -27,6 +27,20 @@ class Scope(StrEnum):
     """The durable directories only; the program starts anew."""
 
 
+def path_out(value: object) -> str:
+    """`enc_hook` for records with paths: msgspec knows none by itself."""
+    if isinstance(value, Path):
+        return str(value)
+    raise NotImplementedError(f"{type(value).__name__} is not part of a record")
+
+
+def path_in(wanted: type, value: object) -> Path:
+    """`dec_hook` for records with paths."""
+    if wanted is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError(f"{wanted.__name__} is not part of a record")
+
+
 class RuntimeFailure(Exception):
     """The driver could not do what it was asked; `retryable`: asking again may help."""
 
@@ -83,6 +97,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The port's number in the template; `port` differs where the driver has no own network."""
     netns_pid: int | None = None
     """A process whose network namespace the socket must be made in; None: the worker's own."""
+    netns: int | None = None
+    """Inode of that namespace: a pid that was given away since must not lead to a stranger."""
 
     @property
     def sockaddr(self) -> tuple[str, int]:
@@ -98,7 +114,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         if self.netns_pid is None:
             made = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         else:
-            made = socket_in(self.netns_pid)
+            made = socket_in(self.netns_pid, self.netns)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return made
 
@@ -122,6 +138,13 @@ class Handle(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def slug(self) -> str:
         return f"rouse-{self.uid}-{self.epoch}"
+
+    def to_json(self) -> bytes:
+        return msgspec.json.encode(self, enc_hook=path_out)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "Handle":
+        return msgspec.json.decode(data, type=cls, dec_hook=path_in)
 
 
 class Exit(msgspec.Struct, frozen=True, kw_only=True):

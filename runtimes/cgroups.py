@@ -1,0 +1,196 @@
+"""One cgroup (version 2) per sandbox: freeze, kill, count and limit all its processes as one.
+
+A cgroup without controllers still freezes, kills and counts CPU time; `memory`, `cpu` and `pids`
+are limited where the controllers can be handed down to us. Everything here is a file operation
+that the kernel answers at once; only `freeze` and `remove` wait.
+"""
+
+import asyncio
+import contextlib
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtimes.base import Resources, RuntimeFailure
+from runtimes.procfs import PAGE_BYTES, PROC
+
+CONTROLLERS = ("cpu", "memory", "pids")
+CPU_PERIOD_US = 100_000
+FREEZE_WAIT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cgroup:
+    """The cgroup of one sandbox."""
+
+    path: Path
+
+    def join(self, pid: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            (self.path / "cgroup.procs").write_text(str(pid))
+
+    def pids(self) -> list[int]:
+        try:
+            text = (self.path / "cgroup.procs").read_text()
+        except OSError:
+            return []
+        return [int(line) for line in text.split()]
+
+    @property
+    def is_populated(self) -> bool:
+        return self._events().get("populated") == "1"
+
+    @property
+    def is_frozen(self) -> bool:
+        return self._events().get("frozen") == "1"
+
+    async def freeze(self) -> None:
+        """Return when every process stands still."""
+        (self.path / "cgroup.freeze").write_text("1")
+        give_up = time.monotonic() + FREEZE_WAIT_S
+        pause_s = 0.0
+        # There is no descriptor that asyncio could wait for: a change of cgroup.events shows as
+        # POLLPRI. It takes some 0.1 ms, unless a process sits in the kernel.
+        while not self.is_frozen and self.is_populated:
+            if time.monotonic() > give_up:
+                self.thaw()
+                raise RuntimeFailure("the sandbox did not freeze in time", retryable=True)
+            await asyncio.sleep(pause_s)
+            pause_s = min(0.01, pause_s + 0.0005)
+
+    def thaw(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            (self.path / "cgroup.freeze").write_text("0")
+
+    def kill(self) -> None:
+        """SIGKILL to everything in it, frozen or not, also what forks meanwhile."""
+        with contextlib.suppress(FileNotFoundError):
+            (self.path / "cgroup.kill").write_text("1")
+
+    def cpu_s(self) -> float:
+        return int(_flat(self.path / "cpu.stat").get("usage_usec", "0")) / 1e6
+
+    def memory_bytes(self) -> int:
+        try:
+            return int((self.path / "memory.current").read_text())
+        except OSError:
+            return sum(resident_bytes(pid) for pid in self.pids())
+
+    def saw_oom(self) -> bool:
+        return int(_flat(self.path / "memory.events").get("oom_kill", "0")) > 0
+
+    def remove(self) -> bool:
+        """False while something is still in it."""
+        try:
+            self.path.rmdir()
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return True
+
+    def _events(self) -> dict[str, str]:
+        return _flat(self.path / "cgroup.events")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tree:
+    """Where our cgroups are made, and which controllers reach them."""
+
+    base: Path
+    controllers: frozenset[str]
+
+    def at(self, slug: str) -> Cgroup:
+        return Cgroup(path=self.base / slug)
+
+    def create(self, slug: str, resources: Resources) -> Cgroup:
+        made = self.at(slug)
+        made.path.mkdir(exist_ok=True)
+        limits = {
+            ("memory", "memory.max"): resources.memory_bytes,
+            # Swap would let a memory bomb live on at the disk's expense.
+            ("memory", "memory.swap.max"): None if resources.memory_bytes is None else 0,
+            ("pids", "pids.max"): resources.pids,
+            ("cpu", "cpu.max"): None
+            if resources.cpu is None
+            else f"{max(1_000, int(resources.cpu * CPU_PERIOD_US))} {CPU_PERIOD_US}",
+        }
+        for (controller, name), value in limits.items():
+            if value is None or controller not in self.controllers:
+                continue
+            # memory.swap.max is missing where the kernel does not account swap.
+            with contextlib.suppress(FileNotFoundError):
+                (made.path / name).write_text(str(value))
+        return made
+
+
+def find_tree() -> Tree | None:
+    """A place where we may make cgroups that freeze and kill; None where there is none."""
+    mount = _mount_point()
+    if mount is None:
+        return None
+    for base in _candidates(mount):
+        with contextlib.suppress(OSError):
+            base.mkdir(exist_ok=True)
+            # Not root: a cgroup can be ours while moving a process there from where it is is not.
+            probe = base / f"probe-{os.getpid()}"
+            probe.mkdir(exist_ok=True)
+            try:
+                works = os.access(probe / "cgroup.kill", os.W_OK) and os.access(
+                    base.parent / "cgroup.procs", os.W_OK
+                )
+            finally:
+                probe.rmdir()
+            if works:
+                return Tree(base=base, controllers=_hand_down(base))
+    return None
+
+
+def _mount_point() -> Path | None:
+    try:
+        mounts = (PROC / "self" / "mounts").read_text().splitlines()
+    except OSError:
+        return None
+    found = [line.split()[1] for line in mounts if line.split()[2] == "cgroup2"]
+    return Path(found[0]) if found else None
+
+
+def _candidates(mount: Path) -> list[Path]:
+    own = ""
+    for line in (PROC / "self" / "cgroup").read_text().splitlines():
+        if line.startswith("0::"):
+            own = line[3:].lstrip("/")
+    # Root may stand at the top, where handing down controllers is never refused because of the
+    # processes beside us; others only below where they are.
+    top = [mount / "rouse"] if os.geteuid() == 0 else []
+    return [*top, mount / own / "rouse"]
+
+
+def _hand_down(base: Path) -> frozenset[str]:
+    for parent in (base.parent, base):
+        for name in CONTROLLERS:
+            # Refused where the parent has processes of its own, or lacks the controller.
+            with contextlib.suppress(OSError):
+                (parent / "cgroup.subtree_control").write_text(f"+{name}")
+    try:
+        enabled = (base / "cgroup.subtree_control").read_text().split()
+    except OSError:
+        enabled = []
+    return frozenset(enabled) & frozenset(CONTROLLERS)
+
+
+def resident_bytes(pid: int) -> int:
+    try:
+        return int((PROC / str(pid) / "statm").read_text().split()[1]) * PAGE_BYTES
+    except (OSError, IndexError):
+        return 0
+
+
+def _flat(path: Path) -> dict[str, str]:
+    """A flat-keyed file of the kernel's: one `key value` a line; empty when it is not there."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return {}
+    return dict(line.split(" ", 1) for line in lines)

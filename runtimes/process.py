@@ -1,0 +1,168 @@
+"""The `process` class: a plain child of the worker. For trusted code, development and macOS."""
+
+import os
+import sys
+from collections.abc import Collection
+from pathlib import Path
+
+from runtimes import limits, procfs
+from runtimes.base import (
+    Capabilities,
+    Endpoint,
+    Exit,
+    Fingerprint,
+    Handle,
+    Inspection,
+    RuntimeClass,
+    RuntimeFailure,
+    SandboxSpec,
+    Scope,
+)
+from runtimes.cgroups import Tree
+from runtimes.environment import compose
+from runtimes.logs import open_for_actor
+from runtimes.ports import Ports
+from runtimes.procfs import Pid
+from runtimes.sandboxes import Sandbox, Sandboxes
+from runtimes.spawn import in_thread, spawn
+
+JOIN_ROUNDS = 20
+"""How often to look for children that a program forked before we had moved it."""
+
+
+class Process:
+    """No isolation: it sees what the worker's user sees. Its port is one of the machine's own
+    (PORT says which), its durable directory is where ROUSE_DATA says, not at its declared path."""
+
+    runtime = RuntimeClass.PROCESS
+
+    def __init__(self, root: Path, *, tree: Tree | None, ports: Ports) -> None:
+        self._tree = tree
+        self._ports = ports
+        self._sandboxes = Sandboxes(root, tree=tree, ports=ports)
+        self._fingerprint: Fingerprint | None = None
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            scopes=(Scope.DATA,),
+            isolation=0,
+            own_network=False,
+            survives_worker=True,
+            keeps=_keeps(self._tree),
+        )
+
+    async def fingerprint(self) -> Fingerprint:
+        if self._fingerprint is None:
+            works = os.name == "posix"
+            self._fingerprint = Fingerprint(
+                works=works,
+                version=sys.platform,
+                why_not="" if works else "needs a POSIX system",
+            )
+        return self._fingerprint
+
+    async def start(self, spec: SandboxSpec) -> Handle:
+        async with self._sandboxes.starting(spec) as sandbox:
+            ports = {}
+            for name in spec.ports:
+                ports[name] = self._ports.take()
+                sandbox.record.ports.append(ports[name])
+            main = await in_thread(lambda: self._launch(spec, sandbox, ports))
+            return self._sandboxes.keep(
+                sandbox,
+                Handle(
+                    runtime=self.runtime,
+                    actor=spec.actor,
+                    uid=spec.uid,
+                    epoch=spec.epoch,
+                    pid=main.pid,
+                    started=main.started,
+                    endpoints={
+                        name: Endpoint(host="127.0.0.1", port=port, declared=spec.ports[name])
+                        for name, port in ports.items()
+                    },
+                    cgroup=sandbox.record.cgroup,
+                    directory=spec.directory,
+                ),
+            )
+
+    async def restore(self, spec: SandboxSpec, image: Path) -> Handle:
+        raise RuntimeFailure("runtime class process keeps no memory: it has no image to restore")
+
+    async def freeze(self, handle: Handle) -> None:
+        await self._sandboxes.freeze(handle)
+
+    async def thaw(self, handle: Handle) -> None:
+        await self._sandboxes.thaw(handle)
+
+    async def checkpoint(self, handle: Handle, into: Path) -> None:
+        raise RuntimeFailure("runtime class process cannot write an image of memory")
+
+    async def stop(self, handle: Handle, grace_s: float) -> None:
+        await self._sandboxes.stop(handle, grace_s)
+
+    async def wait(self, handle: Handle) -> Exit:
+        return await self._sandboxes.wait(handle)
+
+    async def inspect(self, handle: Handle) -> Inspection:
+        return await self._sandboxes.inspect(handle)
+
+    async def sweep(self, keep: Collection[str]) -> list[str]:
+        return await self._sandboxes.sweep(keep)
+
+    def _launch(self, spec: SandboxSpec, sandbox: Sandbox, ports: dict[str, int]) -> Pid:
+        temporary = spec.directory / "tmp"
+        temporary.mkdir(exist_ok=True)
+        data = [str(path) for path in spec.durable.values()]
+        env = compose(
+            actor=spec.actor,
+            given=spec.env,
+            ports=ports,
+            data=data,
+            home=data[0] if data else str(spec.directory),
+            temporary=str(temporary),
+        )
+        bounds = limits.wanted(
+            spec.resources,
+            own_user=False,
+            memory=self._tree is None or "memory" not in self._tree.controllers,
+        )
+        output = open_for_actor(sandbox.record.fifo)
+        try:
+            pid = spawn(
+                spec.command,
+                env=env,
+                cwd=spec.working_dir or spec.directory,
+                output=output,
+            )
+        finally:
+            os.close(output)
+        main = procfs.identify(pid)
+        sandbox.record.roots.append(main)
+        self._confine(sandbox, main, bounds)
+        return main
+
+    def _confine(self, sandbox: Sandbox, main: Pid, bounds: dict[int, int]) -> None:
+        # It runs already: a shell in between that joins the cgroup first would leave its traces
+        # in the environment. Children inherit both, so only those of the first instant are looked
+        # for. `process` is for trusted code; nobody is in a hurry to escape.
+        done: set[Pid] = set()
+        for _ in range(JOIN_ROUNDS):
+            new = ({main} | (procfs.family([main]) if done else set())) - done
+            if not new:
+                return
+            for member in new:
+                if sandbox.cgroup is not None:
+                    sandbox.cgroup.join(member.pid)
+                limits.apply(member.pid, bounds)
+            done |= new
+
+
+def _keeps(tree: Tree | None) -> tuple[str, ...]:
+    if tree is None:
+        return ("memory per process by resource limit", "no limit of CPU share or of processes")
+    kept = [f"{name} by cgroup" for name in sorted(tree.controllers)]
+    if "memory" not in tree.controllers:
+        kept.append("memory per process by resource limit")
+    missing = sorted({"cpu", "pids"} - tree.controllers)
+    return (*kept, *(f"no limit of {name}" for name in missing), "freeze and kill by cgroup")

@@ -1,0 +1,142 @@
+"""What the kernel says of processes: who is alive since when, who descends from whom. Linux /proc.
+
+Where there is no /proc (macOS) the answers shrink to what signals and process groups tell.
+"""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+PROC = Path("/proc")
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class Pid(NamedTuple):
+    """A process that cannot be mistaken for a later one of the same number."""
+
+    pid: int
+    started: int
+    """Ticks since boot at which it began (proc_pid_stat(5), field 22)."""
+
+
+class Stat(NamedTuple):
+    pid: int
+    state: str
+    parent: int
+    session: int
+    cpu_ticks: int
+    """Its own time and that of the children it has waited for."""
+    started: int
+    resident_pages: int
+
+    @property
+    def is_over(self) -> bool:
+        """A zombie runs no more; only its parent can take it away."""
+        return self.state in "ZX"
+
+
+def stat(pid: int) -> Stat | None:
+    """None when there is no such process."""
+    try:
+        line = (PROC / str(pid) / "stat").read_text()
+    except OSError:
+        return None
+    # The name stands in parentheses and may hold any character, parentheses included.
+    name_end = line.rindex(")")
+    fields = line[name_end + 2 :].split()
+    return Stat(
+        pid=pid,
+        state=fields[0],
+        parent=int(fields[1]),
+        session=int(fields[3]),
+        cpu_ticks=sum(int(ticks) for ticks in fields[11:15]),
+        started=int(fields[19]),
+        resident_pages=int(fields[21]),
+    )
+
+
+def identify(pid: int) -> Pid:
+    """`pid` with its start time; 0 where the system does not tell it."""
+    found = stat(pid)
+    return Pid(pid, found.started if found else 0)
+
+
+def is_alive(process: Pid) -> bool:
+    """The very process, and not yet a zombie."""
+    if not PROC.joinpath("self").exists():
+        try:
+            os.kill(process.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return False  # another user's: the number was given to somebody else
+        return True
+    found = stat(process.pid)
+    return found is not None and not found.is_over and found.started == process.started
+
+
+def is_same(process: Pid) -> bool:
+    """The very process, a zombie included."""
+    found = stat(process.pid)
+    return found is not None and found.started == process.started
+
+
+def send(process: Pid, number: signal.Signals) -> None:
+    """Signal exactly this process; one that is gone meanwhile is no error."""
+    if not hasattr(os, "pidfd_open"):
+        if is_alive(process):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, number)
+        return
+    try:
+        held = os.pidfd_open(process.pid)
+    except OSError:
+        return
+    try:
+        # Compared after the descriptor holds it: from here on the number cannot change hands.
+        if is_alive(process):
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(held, number)
+    finally:
+        os.close(held)
+
+
+def everyone() -> Iterator[Stat]:
+    """All processes that live now; one that ends meanwhile is left out."""
+    try:
+        names = os.listdir(PROC)
+    except OSError:
+        return
+    for name in names:
+        if name.isdigit() and (found := stat(int(name))) is not None and not found.is_over:
+            yield found
+
+
+def family(roots: Iterable[Pid], marker: str | None = None) -> set[Pid]:
+    """Everyone that descends from a root, shares its session, or carries `marker` in the
+    environment it was started with: together they also find a daemon that left its parents."""
+    known = {root.pid: root.started for root in roots}
+    people = list(everyone())
+    alive = {person.pid: person for person in people}
+    members = {pid for pid, began in known.items() if pid in alive and alive[pid].started == began}
+    members |= {person.pid for person in people if person.session in known}
+    if marker is not None:
+        members |= {person.pid for person in people if _is_marked(person.pid, marker)}
+    grew = True
+    while grew:
+        children = {person.pid for person in people if person.parent in members} - members
+        members |= children
+        grew = bool(children)
+    members.discard(os.getpid())
+    return {Pid(pid, alive[pid].started) for pid in members}
+
+
+def _is_marked(pid: int, marker: str) -> bool:
+    try:
+        return marker.encode() in (PROC / str(pid) / "environ").read_bytes()
+    except OSError:
+        return False

@@ -1,0 +1,69 @@
+"""What a driver writes down of each sandbox, so that a later worker finds it or ends it."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from runtimes.base import Handle, SandboxSpec, path_in, path_out
+
+
+class Record(msgspec.Struct, kw_only=True):
+    """One sandbox, from before its first process until nothing of it is left. Holds no secret:
+    neither the command nor the environment."""
+
+    slug: str
+    directory: Path
+    log: Path
+    log_limit: int
+    roots: list[tuple[int, int]] = []
+    """Pid and start time of every process the driver itself began; the rest descends from them."""
+    spared: list[int] = []
+    """Those among the roots that get no SIGTERM: they hold the sandbox, they are not the actor."""
+    ports: list[int] = []
+    """Ports of the machine that are reserved for it."""
+    cgroup: str | None = None
+    handle: Handle | None = None
+    """None until the start is complete: what has none can only be ended."""
+
+    @classmethod
+    def of(cls, spec: SandboxSpec) -> "Record":
+        return cls(slug=spec.slug, directory=spec.directory, log=spec.log, log_limit=spec.log_limit)
+
+    @property
+    def fifo(self) -> Path:
+        return self.directory / "output"
+
+
+class Records:
+    """The records of one driver, a file each."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def write(self, record: Record) -> None:
+        """Replace it whole: a reader sees the old one or the new one."""
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._path(record.slug)
+        draft = path.with_suffix(".new")
+        draft.write_bytes(msgspec.json.encode(record, enc_hook=path_out))
+        draft.replace(path)
+
+    def read(self, slug: str) -> Record | None:
+        try:
+            return msgspec.json.decode(self._path(slug).read_bytes(), type=Record, dec_hook=path_in)
+        except FileNotFoundError:
+            return None
+
+    def remove(self, slug: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path(slug))
+
+    def __iter__(self) -> Iterator[str]:
+        """Slugs of all that are written down."""
+        return iter(sorted(path.stem for path in self._root.glob("rouse-*.json")))
+
+    def _path(self, slug: str) -> Path:
+        return self._root / f"{slug}.json"

@@ -1,0 +1,437 @@
+"""What every driver promises, on real processes. A subclass gives `make`, a driver for a root.
+
+Whether a started program is ready is the host's business; the suite asks until it answers.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from runtimes import procfs
+from runtimes.base import Driver, Exit, Handle, Resources, RuntimeFailure, SandboxSpec
+from runtimes.logs import tail
+
+PROGRAM = Path(__file__).with_name("actor.py")
+SCALE = float(os.environ.get("ROUSE_TEST_SCALE", "1"))
+SOON_S = 10.0 * SCALE
+
+
+async def until(question: Callable[[], Awaitable[Any]], *, within_s: float = SOON_S) -> Any:
+    """The first answer that is true; asking again is how one waits for another process."""
+    async with asyncio.timeout(within_s):
+        while True:
+            if found := await question():
+                return found
+            await asyncio.sleep(0.005)
+
+
+@dataclass
+class Answer:
+    status: int
+    body: Any
+
+
+@dataclass
+class Bench:
+    """One driver at its root, and the sandboxes a test has begun with it."""
+
+    root: Path
+    make: Callable[[Path], Driver]
+    driver: Driver = field(init=False)
+    begun: list[Handle] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.driver = self.make(self.root / "driver")
+
+    def spec(self, *arguments: str, **changes: Any) -> SandboxSpec:
+        uid = uuid.uuid4().hex[:16]
+        home = self.root / "copies" / uid
+        data = home / "data"
+        data.mkdir(parents=True)
+        plain = SandboxSpec(
+            actor="demo/c1",
+            uid=uid,
+            epoch=1,
+            directory=home / "run",
+            command=("python3", str(PROGRAM), *arguments),
+            working_dir=PROGRAM.parent,
+            env={"GREETING": "hello"},
+            ports={"http": 8080},
+            durable={"/data": data},
+            log=self.root / "logs" / f"{uid}.log",
+        )
+        return msgspec.structs.replace(plain, **changes)
+
+    async def start(self, *arguments: str, **changes: Any) -> Handle:
+        handle = await self.driver.start(self.spec(*arguments, **changes))
+        self.begun.append(handle)
+        return handle
+
+    async def started(self, *arguments: str, **changes: Any) -> Handle:
+        """Started, and it answers."""
+        handle = await self.start(*arguments, **changes)
+        await until(lambda: self.try_get(handle))
+        return handle
+
+    async def get(self, handle: Handle, target: str = "/", within_s: float = SOON_S) -> Answer:
+        endpoint = next(iter(handle.endpoints.values()))
+        loop = asyncio.get_running_loop()
+        with endpoint.open_socket() as asker:
+            async with asyncio.timeout(within_s):
+                await loop.sock_connect(asker, endpoint.sockaddr)
+                await loop.sock_sendall(asker, f"GET {target} HTTP/1.0\r\n\r\n".encode())
+                received = b""
+                while chunk := await loop.sock_recv(asker, 65_536):
+                    received += chunk
+        head, _, body = received.partition(b"\r\n\r\n")
+        if not body:
+            raise ConnectionResetError("no answer")
+        return Answer(int(head.split()[1]), json.loads(body))
+
+    async def try_get(self, handle: Handle, target: str = "/") -> Answer | None:
+        try:
+            return await self.get(handle, target, within_s=2.0 * SCALE)
+        except OSError:
+            return None
+
+    async def tell(self, handle: Handle, target: str) -> Any:
+        answer = await self.get(handle, target)
+        assert answer.status == 200, answer
+        return answer.body
+
+    def log_of(self, handle: Handle) -> bytes:
+        return tail(self.root / "logs" / f"{handle.uid}.log", 10_000_000)
+
+    def leftovers(self) -> set[procfs.Pid]:
+        """Processes that carry this test's directory in their environment or command line."""
+        mark = str(self.root).encode()
+        found = set()
+        for person in procfs.everyone():
+            try:
+                line = Path(f"/proc/{person.pid}/cmdline").read_bytes()
+                surroundings = Path(f"/proc/{person.pid}/environ").read_bytes()
+            except OSError:
+                continue
+            if person.pid != os.getpid() and mark in line + surroundings:
+                found.add(procfs.Pid(person.pid, person.started))
+        return found
+
+
+def command_lines() -> Iterator[bytes]:
+    for person in procfs.everyone():
+        with contextlib.suppress(OSError):
+            yield Path(f"/proc/{person.pid}/cmdline").read_bytes()
+
+
+def traces(bench: Bench, handle: Handle) -> list[Path]:
+    """What a stopped sandbox must not have left on disk."""
+    places = [handle.directory / "output", *(bench.root / "driver").glob("*.json")]
+    if handle.cgroup is not None:
+        places.append(Path(handle.cgroup))
+    return [place for place in places if place.exists()]
+
+
+class DriverContract:
+    """Subclass it as `Test...` and give `make`."""
+
+    def make(self, root: Path) -> Driver:
+        raise NotImplementedError
+
+    @pytest.fixture
+    async def bench(self, tmp_path: Path) -> AsyncIterator[Bench]:
+        bench = Bench(root=tmp_path, make=self.make)
+        found = await bench.driver.fingerprint()
+        if not found.works:
+            if os.environ.get("CI") == "true":
+                pytest.fail(f"CI must have it: {found.why_not}")
+            pytest.skip(found.why_not)
+        yield bench
+        for handle in bench.begun:
+            await bench.driver.stop(handle, 0)
+        await bench.driver.sweep(())
+        assert bench.leftovers() == set()
+
+    # Start and talk
+
+    async def test_started_program_answers_on_its_endpoint(self, bench: Bench) -> None:
+        handle = await bench.started()
+        assert (await bench.get(handle)).body == "hello"
+        assert (await bench.driver.inspect(handle)).alive
+
+    async def test_every_declared_port_has_an_endpoint_and_a_variable(self, bench: Bench) -> None:
+        handle = await bench.started(ports={"http": 8080, "side-door": 9090})
+        env = await bench.tell(handle, "/env")
+        assert {name: end.declared for name, end in handle.endpoints.items()} == {
+            "http": 8080,
+            "side-door": 9090,
+        }
+        assert env["PORT"] == env["PORT_HTTP"] == str(handle.endpoints["http"].port)
+        assert env["PORT_SIDE_DOOR"] == str(handle.endpoints["side-door"].port)
+
+    async def test_two_sandboxes_of_one_template_do_not_meet(self, bench: Bench) -> None:
+        one, two = await bench.started(), await bench.started()
+        await bench.driver.stop(one, 0)
+        assert (await bench.get(two)).body == "hello"
+        with pytest.raises(OSError):
+            await bench.get(one, within_s=2)
+
+    async def test_missing_program_is_a_failure_that_names_it(self, bench: Bench) -> None:
+        with pytest.raises(RuntimeFailure, match="no-such-program") as failure:
+            await bench.start(command=("no-such-program",))
+        assert not failure.value.retryable
+
+    async def test_full_images_are_refused_where_not_in_scope(
+        self, bench: Bench, tmp_path: Path
+    ) -> None:
+        handle = await bench.start()
+        with pytest.raises(RuntimeFailure):
+            await bench.driver.checkpoint(handle, tmp_path / "image")
+        with pytest.raises(RuntimeFailure):
+            await bench.driver.restore(bench.spec(), tmp_path / "image")
+
+    # What the program sees
+
+    async def test_environment_is_the_spec_and_what_the_driver_adds(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("WORKER_SECRET", "of-the-worker-alone")
+        env = await bench.tell(await bench.started(), "/env")
+        added = {"PORT", "PORT_HTTP", "ROUSE_ACTOR", "ROUSE_DATA", "HOME", "PATH", "LANG", "TMPDIR"}
+        # Set by Python itself where LANG says C, and by bubblewrap when it changes directory.
+        assert set(env) - {"LC_CTYPE", "PWD"} == added | {"GREETING"}
+        assert (env["GREETING"], env["ROUSE_ACTOR"]) == ("hello", "demo/c1")
+        assert os.environ["WORKER_SECRET"] not in str(env)
+
+    async def test_nothing_is_inherited_but_three_descriptors(self, bench: Bench) -> None:
+        reading, writing = os.pipe()
+        os.set_inheritable(writing, True)
+        try:
+            handle = await bench.started()
+            inside = await bench.tell(handle, "/fds")
+        finally:
+            os.close(reading)
+            os.close(writing)
+        # Its own: the listener, this connection, the descriptor that lists the directory.
+        assert inside[:3] == [0, 1, 2] and len(inside) == 6
+
+    async def test_secrets_of_the_environment_are_in_no_command_line(self, bench: Bench) -> None:
+        handle = await bench.started(env={"TOKEN": "correct-horse"})
+        assert not [line for line in command_lines() if b"correct-horse" in line]
+        assert (await bench.tell(handle, "/env"))["TOKEN"] == "correct-horse"
+
+    async def test_starts_in_its_working_directory(self, bench: Bench) -> None:
+        where = await bench.tell(await bench.started(), "/where")
+        assert where["cwd"] == str(PROGRAM.parent)
+
+    async def test_durable_files_are_the_hosts_both_ways(self, bench: Bench) -> None:
+        spec = bench.spec()
+        (spec.durable["/data"] / "before").write_text("restored")
+        handle = await bench.started(uid=spec.uid, durable=spec.durable, directory=spec.directory)
+        data = (await bench.tell(handle, "/env"))["ROUSE_DATA"]
+        assert await bench.tell(handle, f"/read?file={data}/before") == "restored"
+        await bench.tell(handle, f"/write?file={data}/after&text=kept")
+        assert (spec.durable["/data"] / "after").read_text() == "kept"
+
+    # Freeze
+
+    async def test_frozen_sandbox_stands_still_and_goes_on_where_it_was(self, bench: Bench) -> None:
+        handle = await bench.started()
+        await bench.tell(handle, "/spin")
+        await bench.driver.freeze(handle)
+        await bench.driver.freeze(handle)
+        before = await bench.driver.inspect(handle)
+        with pytest.raises(TimeoutError):
+            await bench.get(handle, within_s=0.2)
+        after = await bench.driver.inspect(handle)
+        assert before.frozen and after.frozen and after.cpu_s == before.cpu_s
+        await bench.driver.thaw(handle)
+        await bench.driver.thaw(handle)
+        assert (await bench.get(handle)).body == "hello"
+        assert not (await bench.driver.inspect(handle)).frozen
+
+    async def test_children_are_frozen_too(self, bench: Bench) -> None:
+        handle = await bench.started(
+            command=("sh", "-c", f"python3 {PROGRAM} & python3 -c 'while True: pass' & wait")
+        )
+        await bench.driver.freeze(handle)
+        before = (await bench.driver.inspect(handle)).cpu_s
+        with pytest.raises(TimeoutError):
+            await bench.get(handle, within_s=0.2)
+        assert (await bench.driver.inspect(handle)).cpu_s == before
+
+    # End
+
+    async def test_stop_asks_before_it_kills(self, bench: Bench) -> None:
+        handle = await bench.start(
+            command=(
+                "sh",
+                "-c",
+                "trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.01; done",
+            )
+        )
+
+        async def is_ready() -> bool:
+            return b"ready" in bench.log_of(handle)
+
+        await until(is_ready)
+        async with asyncio.TaskGroup() as group:
+            ending = group.create_task(bench.driver.wait(handle), name="wait")
+            await bench.driver.stop(handle, 5.0)
+        assert ending.result() == Exit(code=3)
+        assert b"bye" in bench.log_of(handle)
+
+    async def test_a36_actor_that_ignores_sigterm_is_gone_within_the_grace(
+        self, bench: Bench
+    ) -> None:
+        handle = await bench.started("stubborn")
+        began = time.monotonic()
+        await bench.driver.stop(handle, 0.3)
+        assert 0.3 <= time.monotonic() - began < 3.0 * SCALE
+        assert bench.leftovers() == set()
+
+    async def test_frozen_sandbox_can_be_stopped(self, bench: Bench) -> None:
+        for grace_s in (0.0, 5.0):
+            handle = await bench.started()
+            await bench.driver.freeze(handle)
+            await bench.driver.stop(handle, grace_s)
+            assert not (await bench.driver.inspect(handle)).alive
+        assert bench.leftovers() == set()
+
+    async def test_stop_done_twice_is_done_once(self, bench: Bench) -> None:
+        handle = await bench.started()
+        async with asyncio.TaskGroup() as group:
+            for number in range(2):
+                group.create_task(bench.driver.stop(handle, 1.0), name=f"stop {number}")
+        await bench.driver.stop(handle, 1.0)
+
+    async def test_daemons_do_not_outlive_their_sandbox(self, bench: Bench) -> None:
+        handle = await bench.started()
+        await bench.tell(handle, "/daemon")
+        await bench.driver.stop(handle, 1.0)
+        assert bench.leftovers() == set()
+
+    async def test_end_of_the_program_ends_what_it_left_behind(self, bench: Bench) -> None:
+        handle = await bench.started()
+        await bench.tell(handle, "/daemon")
+        async with asyncio.TaskGroup() as group:
+            ending = group.create_task(bench.driver.wait(handle), name="wait")
+            await bench.try_get(handle, "/exit?code=0")
+        assert ending.result() == Exit(code=0)
+
+        async def is_alone() -> bool:
+            return not bench.leftovers()
+
+        await until(is_alone)
+
+    async def test_exit_status_and_signal_are_told(self, bench: Bench) -> None:
+        for target, how in (
+            ("/exit?code=7", Exit(code=7)),
+            (f"/die?signal={int(signal.SIGSEGV)}", Exit(signal=signal.SIGSEGV)),
+        ):
+            handle = await bench.started()
+            await bench.try_get(handle, target)
+            assert await bench.driver.wait(handle) == how
+            assert await bench.driver.wait(handle) == how
+            assert not (await bench.driver.inspect(handle)).alive
+
+    # Output
+
+    async def test_output_is_kept(self, bench: Bench) -> None:
+        handle = await bench.started()
+        await bench.tell(handle, "/print?text=something")
+        await bench.driver.stop(handle, 0)
+        assert bench.log_of(handle).endswith(b"something\n")
+
+    async def test_endless_output_costs_bounded_disk(self, bench: Bench) -> None:
+        handle = await bench.started(log_limit=100_000)
+        await bench.tell(handle, "/flood")
+
+        async def has_rotated() -> bool:
+            return (bench.root / "logs" / f"{handle.uid}.log.1").exists()
+
+        await until(has_rotated)
+        assert (await bench.get(handle)).body == "hello"
+        await bench.driver.stop(handle, 0)
+        kept = sum(path.stat().st_size for path in (bench.root / "logs").iterdir())
+        assert kept <= 100_000
+
+    # Another worker
+
+    async def test_handle_is_enough_for_another_worker(self, bench: Bench) -> None:
+        handle = await bench.started()
+        again = Handle.from_json(handle.to_json())
+        other = bench.make(bench.root / "driver")
+        assert (await other.inspect(again)).alive
+        await bench.tell(again, "/print?text=re-attached")
+        await other.freeze(again)
+        await other.thaw(again)
+        async with asyncio.TaskGroup() as group:
+            ending = group.create_task(other.wait(again), name="wait")
+            await other.stop(again, 5.0)
+        assert isinstance(ending.result(), Exit)
+        assert bench.leftovers() == set()
+        assert b"re-attached" in bench.log_of(handle)
+
+    async def test_sweep_ends_what_is_not_kept(self, bench: Bench) -> None:
+        lost, kept = await bench.started(), await bench.started()
+        other = bench.make(bench.root / "driver")
+        assert await other.sweep({kept.slug}) == [lost.slug]
+        assert (await bench.get(kept)).body == "hello"
+        with pytest.raises(OSError):
+            await bench.get(lost, within_s=2)
+        assert await other.sweep({kept.slug}) == []
+
+    # Nothing left
+
+    async def test_cancelled_start_leaves_nothing(self, bench: Bench) -> None:
+        for turns in range(0, 40, 3):
+            spec = bench.spec()
+            async with asyncio.TaskGroup() as group:
+                start = group.create_task(bench.driver.start(spec), name="start")
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                start.cancel()
+                await asyncio.wait([start])
+            if not start.cancelled():
+                await bench.driver.stop(start.result(), 0)
+            assert bench.leftovers() == set()
+            assert not list((bench.root / "driver").glob("*.json"))
+
+    async def test_fifty_rounds_leave_no_process_file_or_descriptor(self, bench: Bench) -> None:
+        await bench.driver.stop(await bench.start(command=("true",)), 0)
+        before = set(os.listdir("/proc/self/fd"))
+        for _ in range(50):
+            handle = await bench.driver.start(bench.spec(command=("sleep", "60")))
+            await bench.driver.stop(handle, 0)
+            assert traces(bench, handle) == []
+        marks = {name for name in os.listdir("/proc/self/fd") if not _is_reservation(name)}
+        assert len(marks) <= len(before)
+        assert bench.leftovers() == set()
+
+    # Limits
+
+    async def test_memory_bomb_does_not_get_its_memory(self, bench: Bench) -> None:
+        handle = await bench.started(resources=Resources(memory_bytes=128 << 20))
+        answer = await bench.try_get(handle, f"/eat?bytes={1 << 30}")
+        assert answer is None or answer.status == 500
+
+
+def _is_reservation(descriptor: str) -> bool:
+    """A port's mark, which stays on purpose until it has cooled."""
+    try:
+        with socket.socket(fileno=os.dup(int(descriptor))) as found:
+            return str(found.getsockname()).find("rouse-port") >= 0
+    except OSError:
+        return False
