@@ -5,6 +5,7 @@ import errno
 import os
 import re
 import secrets
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from lifecycle.snapshots.base import ObjectExists, ObjectMissing, StoreUnavailab
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{0,199})*")
 _STAGING = ".staging"
 _ATTEMPTS = 8
+_STALE_S = 3600.0
 
 
 class LocalStore:
@@ -41,6 +43,8 @@ class LocalStore:
             yield key
 
     async def check(self) -> None:
+        """Also sweeps what a process that was killed left half written."""
+        await asyncio.to_thread(self._sweep)
         key = f"_probe/{secrets.token_hex(8)}"
         await self.create(key, b"probe")
         await self.remove(key)
@@ -119,6 +123,14 @@ class LocalStore:
                     key = (base / name).as_posix()
                     if key.startswith(prefix) and _KEY.fullmatch(key):
                         yield key
+
+    def _sweep(self) -> None:
+        with self._translated(_STAGING):
+            self._staging.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for path in self._staging.iterdir():
+                # No write takes that long, so nobody is at work on it.
+                if time.time() - path.stat().st_mtime > _STALE_S:
+                    path.unlink(missing_ok=True)
 
     @contextmanager
     def _translated(self, what: str) -> Iterator[None]:

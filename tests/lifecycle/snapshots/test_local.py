@@ -92,3 +92,15 @@ async def test_a_full_disk_is_said_and_leaves_no_part(store: Store, tmp_path: Pa
     assert await listed(store, "") == ["a/good"]
     assert await store.read("a/good") == b"g" * 50_000
     assert os.listdir(tmp_path / "store/.staging") == []
+
+
+async def test_a_check_sweeps_what_a_killed_process_left_and_spares_what_is_written_now(
+    store: Store, tmp_path: Path
+) -> None:
+    await store.check()
+    staging = tmp_path / "store/.staging"
+    for name in ("left", "young"):
+        (staging / name).write_bytes(b"half")
+    os.utime(staging / "left", (1, 1))
+    await store.check()
+    assert os.listdir(staging) == ["young"]

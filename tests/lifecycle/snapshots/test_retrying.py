@@ -5,7 +5,6 @@ The store below it is real; around that stands one that fails where the test say
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,51 +13,7 @@ from lifecycle.snapshots.base import ObjectExists, ObjectMissing, Store, StoreUn
 from lifecycle.snapshots.local import LocalStore
 from lifecycle.snapshots.retrying import Retrying
 from tests.contract.store import StoreContract, listed
-
-
-class FailingStore:
-    """A store that fails the next calls, `before` they act or `after` (the answer is lost)."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.plan: list[str] = []
-        self.calls: list[str] = []
-
-    async def _at(self, call: str, moment: str) -> None:
-        if moment == "before":
-            self.calls.append(call)
-        if self.plan and self.plan[0] == f"{moment} {call}":
-            del self.plan[0]
-            raise StoreUnavailable(f"failed {moment} {call}")
-        if self.plan and self.plan[0] == f"hang {call}" and moment == "before":
-            await asyncio.Event().wait()
-
-    async def create(self, key: str, body: bytes) -> None:
-        await self._at("create", "before")
-        await self.store.create(key, body)
-        await self._at("create", "after")
-
-    async def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
-        await self._at("read", "before")
-        return await self.store.read(key, offset, length)
-
-    async def remove(self, key: str) -> None:
-        await self._at("remove", "before")
-        await self.store.remove(key)
-        await self._at("remove", "after")
-
-    async def keys(self, prefix: str) -> AsyncIterator[str]:
-        await self._at("keys", "before")
-        async for key in self.store.keys(prefix):
-            yield key
-            await self._at("keys", "after")
-
-    async def check(self) -> None:
-        await self._at("check", "before")
-        await self.store.check()
-
-    async def close(self) -> None:
-        await self.store.close()
+from tests.lifecycle.snapshots.failing import FailingStore
 
 
 @pytest.fixture
