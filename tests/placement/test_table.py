@@ -255,14 +255,26 @@ async def test_failed_actor_is_claimable_after_its_back_off_which_doubles(table:
     assert 10_000 < answer.retry_after_ms <= 15_000
 
 
-async def test_failures_end_with_a_snapshot_not_with_ready(table: Table) -> None:
+async def failed_once_and_running(table: Table) -> ActorRecord:
     await created(table)
     await fail_start(table, BackOff())
     owner = done(await table.claim(C1, LEFT, budget_ms=LONG))
     runs = done(await table.ready(owner.fence()))
     assert runs.failures == 1
+    return runs
+
+
+async def test_failures_end_with_a_checkpoint_not_with_ready(table: Table) -> None:
+    runs = await failed_once_and_running(table)
     saved = done(await table.checkpointed(runs.fence(), snapshot="s", active_ms=1))
     assert saved.failures == 0
+
+
+async def test_failures_end_with_a_suspend(table: Table) -> None:
+    runs = await failed_once_and_running(table)
+    closing = done(await table.begin_suspend(runs.fence()))
+    asleep = done(await table.commit_suspend(closing.fence(), snapshot=None, active_ms=1))
+    assert (asleep.failures, asleep.reason) == (0, None)
 
 
 async def test_policy_of_a_busy_actor_does_not_get_in_its_owners_way(table: Table) -> None:
