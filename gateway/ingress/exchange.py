@@ -132,6 +132,7 @@ class Exchange:
         self._is_clean = True
         self._is_head_out = False
         self._keep_client = head.keeps_alive
+        parts.meters.inflight += 1  # from here on only `_end` ends it
 
     def __repr__(self) -> str:
         phase = "ended" if self._ended else "waiting" if self.upstream is None else "sent"
@@ -140,7 +141,6 @@ class Exchange:
     # --- the way -----------------------------------------------------------------------------
 
     def begin(self) -> None:
-        self._parts.meters.inflight += 1
         try:
             ticket = self._parts.usher.admit(self.place.demand)
             if ticket is not None:

@@ -25,7 +25,7 @@ from gateway.ingress.codec.grammar import (
 # RFC 9112, section 3: one space between the parts (a strict reading; 3 allows it), RFC 3986 for
 # the target: visible ASCII, and no fragment.
 _LINE = re.compile(rb"(" + TOKEN + rb"{1,32}+) ([\x21\x22\x24-\x7e]++) HTTP/1\.([01])")
-_OTHER_VERSION = re.compile(rb"[^\r\n]* HTTP/[0-9](?:\.[0-9])?")
+_OTHER_VERSION = re.compile(rb"[^\r\n]* HTTP/(?!1\.[01])[0-9](?:\.[0-9])?")
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]*)(.*)", re.DOTALL)
 # RFC 9110, section 7.2; user information and percent signs have no place in it.
 _HOST = re.compile(rb"(?:[0-9A-Za-z._~-]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{0,5})?")

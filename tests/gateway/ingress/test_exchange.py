@@ -1,0 +1,324 @@
+"""Ways, repeats and endings of one exchange: what is sent again, what is not, who sees a break.
+
+`running` asserts at its end that every ticket was closed once and no counter is left standing.
+"""
+
+import asyncio
+import json
+
+import pytest
+
+from gateway.ingress.settings import RelaySettings
+from tests.gateway.ingress.support import (
+    HOST,
+    SCALE,
+    FakeUsher,
+    Serve,
+    actor,
+    answering,
+    echo,
+    error_of,
+    field_of,
+    read_answer,
+    read_head,
+    running,
+)
+
+GET = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
+LAST = b"GET / HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\n" + HOST + b"Connection: close\r\nContent-Length: 2\r\n\r\nhi"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+STALE = b"HTTP/1.1 421 Misdirected Request\r\nRouse-Stale: 1\r\nContent-Length: 0\r\n\r\n"
+HOP = b"Rouse-Actor: demo/a1\r\n"
+
+
+def recording(answer: bytes, seen: list[bytes], *, size: int = 0) -> Serve:
+    """Notes each request (and `size` bytes of body), answers, and closes."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        seen.append(head)
+        seen[-1] += await reader.readexactly(size)
+        writer.write(answer)
+        await writer.drain()
+
+    return serve
+
+
+def unused_port() -> int:
+    import socket
+
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+async def test_a77_a_refused_connect_is_repeated_on_the_way_found_next() -> None:
+    async with actor(echo) as port:
+        usher = FakeUsher(port=unused_port(), later_ports=[port])
+        async with running(usher) as relay:
+            assert (await relay.talk(POST)).startswith(b"HTTP/1.1 200 ")
+            assert len(usher.forgotten) == 1 and relay.relay.meters.repeats["refused"] == 1
+
+
+async def test_a77_connects_refused_for_good_end_in_503() -> None:
+    usher = FakeUsher(port=unused_port())
+    async with running(usher) as relay:
+        answer = await relay.talk(LAST)
+        assert answer.startswith(b"HTTP/1.1 503 ") and error_of(answer)["reason"] == "unavailable"
+        assert field_of(answer, "retry-after") == "1" and len(usher.tickets) == 4
+
+
+async def test_a77_a_stale_route_is_repeated_with_its_body_for_any_method() -> None:
+    stale: list[bytes] = []
+    good: list[bytes] = []
+    async with (
+        actor(recording(STALE, stale, size=2)) as old,
+        actor(recording(OK, good, size=2)) as new,
+    ):
+        usher = FakeUsher(port=old, later_ports=[new], hop_fields=HOP)
+        async with running(usher) as relay:
+            assert (await relay.talk(POST)).endswith(b"ok")
+        assert stale[0].endswith(b"hi") and good[0].endswith(b"hi")
+        assert b"Rouse-Actor: demo/a1\r\n" in good[0]
+
+
+async def test_a77_a_large_body_waits_for_the_doors_word_and_so_survives_a_stale_route() -> None:
+    async def door(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert field_of(head, "expect") == "100-continue"
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        body = await reader.readexactly(1_000_000)
+        text = b"%d" % len(body.strip(b"x"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text))
+        await writer.drain()
+
+    stale: list[bytes] = []
+    async with actor(recording(STALE, stale)) as old, actor(door) as new:
+        usher = FakeUsher(port=old, later_ports=[new], hop_fields=HOP)
+        async with running(usher) as relay:
+            reader, writer = await relay.connect()
+            writer.write(b"POST / HTTP/1.1\r\n%bContent-Length: 1000000\r\n\r\n" % HOST)
+            writer.write(b"x" * 1_000_000)
+            assert (await read_answer(reader))[2] == b"0"
+            writer.close()
+        assert len(stale) == 1 and relay.relay.meters.repeats["stale-route"] == 1
+
+
+async def test_an_actor_that_says_stale_is_not_believed() -> None:
+    seen: list[bytes] = []
+    async with actor(recording(STALE, seen)) as port, running(FakeUsher(port=port)) as relay:
+        answer = await relay.talk(LAST)
+        assert answer.startswith(b"HTTP/1.1 421 ") and b"ouse-" not in answer.lower()
+        assert relay.usher.forgotten == [] and len(seen) == 1
+
+
+async def test_a77_an_idempotent_request_survives_a_kept_connection_that_was_closed() -> None:
+    closed = asyncio.Event()
+    heads: list[bytes] = []
+
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(OK)
+        if len(heads) == 1:
+            # The second request on this connection is read and dies with it, unanswered.
+            await reader.readuntil(b"\r\n\r\n")
+            closed.set()
+
+    async with actor(once) as port, running(FakeUsher(port=port)) as relay:
+        reader, writer = await relay.connect()
+        for _ in range(2):
+            writer.write(GET)
+            assert (await read_answer(reader))[2] == b"ok"
+        writer.close()
+        assert closed.is_set() and relay.relay.meters.repeats["reused"] == 1
+
+
+async def test_a77_a_post_is_not_sent_twice_when_its_connection_dies() -> None:
+    seen: list[bytes] = []
+    async with (
+        actor(recording(b"", seen, size=2)) as port,
+        running(FakeUsher(port=port)) as relay,
+    ):
+        answer = await relay.talk(POST)
+        assert answer.startswith(b"HTTP/1.1 502 ") and error_of(answer)["reason"] == "broken"
+        assert len(seen) == 1 and sum(relay.relay.meters.repeats.values()) == 0
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"hello\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Le",
+    ],
+)
+async def test_a75_nonsense_before_a_complete_head_is_502(nonsense: bytes) -> None:
+    async with actor(answering(nonsense)) as port, running(FakeUsher(port=port)) as relay:
+        answer = await relay.talk(LAST)
+        assert answer.startswith(b"HTTP/1.1 502 ") and error_of(answer)["actor"] == "demo/a1"
+
+
+@pytest.mark.parametrize(
+    "half",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nbad\r\n",
+    ],
+)
+async def test_a79_an_answer_that_breaks_is_seen_to_be_broken(half: bytes) -> None:
+    async with actor(answering(half)) as port, running(FakeUsher(port=port)) as relay:
+        answer = await relay.talk(GET)
+        assert answer.startswith(b"HTTP/1.1 200 ") or answer.startswith(b"HTTP/1.1 502 ")
+        assert b"half" in answer or answer.startswith(b"HTTP/1.1 502 ")
+        assert not answer.endswith(b"0\r\n\r\n")
+
+
+async def test_a79_an_http_1_0_client_of_a_broken_answer_is_reset() -> None:
+    go = asyncio.Event()
+
+    async def chunk_and_die(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
+        await go.wait()
+
+    async with actor(chunk_and_die) as port, running(FakeUsher(port=port)) as relay:
+        reader, writer = await relay.connect()
+        writer.write(b"GET / HTTP/1.0\r\n%b\r\n" % HOST)
+        await read_head(reader)
+        assert await reader.readexactly(4) == b"half"
+        go.set()
+        with pytest.raises(ConnectionResetError):
+            await asyncio.wait_for(reader.read(), SCALE)
+        writer.close()
+
+
+async def test_r27_a_connection_with_bytes_too_many_is_not_used_again() -> None:
+    connections = 0
+
+    async def too_much(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(OK + b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")
+
+    async with actor(too_much) as port, running(FakeUsher(port=port)) as relay:
+        reader, writer = await relay.connect()
+        for _ in range(3):
+            writer.write(GET)
+            assert (await read_answer(reader))[2] == b"ok"
+        writer.close()
+        assert connections == 3
+
+
+async def test_a13_a_client_that_leaves_ends_the_exchange_at_the_actor_at_once() -> None:
+    began, left = asyncio.Event(), asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        began.set()
+        try:
+            await reader.read()
+        finally:
+            left.set()
+
+    async with actor(slow) as port, running(FakeUsher(port=port)) as relay:
+        _, writer = await relay.connect()
+        writer.write(GET)
+        await asyncio.wait_for(began.wait(), SCALE)
+        assert relay.relay.meters.inflight == 1
+        writer.close()
+        await asyncio.wait_for(left.wait(), SCALE)
+        assert relay.usher.all_closed_once() and relay.relay.meters.inflight == 0
+    entry = json.loads(relay.log[-1])
+    assert (entry["status"], entry["reason"]) == (499, "client-left")
+
+
+async def test_a22_a_parked_request_that_is_cancelled_frees_its_place_at_once() -> None:
+    usher = FakeUsher(asleep=True)
+    async with running(usher) as relay:
+        _, writer = await relay.connect()
+        writer.write(GET)
+        await asyncio.wait_for(usher.waiting.wait(), SCALE)
+        assert (relay.relay.parking.count, relay.relay.meters.inflight) == (1, 1)
+        writer.close()
+        await asyncio.wait_for(usher.gave_up.wait(), SCALE)
+        # The waiter's own clean-up is a step of the loop behind its cancellation.
+        while relay.relay.parking.count:
+            await asyncio.sleep(0)
+        assert relay.relay.meters.inflight == 0 and usher.tickets == []
+
+
+async def test_a73_one_more_than_may_wait_is_429_and_the_others_are_served() -> None:
+    settings = RelaySettings(parked_per_actor=1)
+    async with actor(echo) as port:
+        usher = FakeUsher(port=port, asleep=True)
+        async with running(usher, settings=settings) as relay:
+            reader, writer = await relay.connect()
+            writer.write(GET)
+            await asyncio.wait_for(usher.waiting.wait(), SCALE)
+            answer = await relay.talk(LAST)
+            assert answer.startswith(b"HTTP/1.1 429 ") and field_of(answer, "retry-after") == "1"
+            usher.awake.set()
+            assert (await read_answer(reader))[0] == 200
+            writer.close()
+
+
+async def test_a74_a_wake_that_outlasts_its_budget_is_503_and_nothing_was_sent() -> None:
+    usher = FakeUsher(asleep=True)
+    async with running(usher, settings=RelaySettings(wake_s=0.01)) as relay:
+        answer = await relay.talk(LAST)
+        assert answer.startswith(b"HTTP/1.1 503 ") and error_of(answer)["reason"] == "waking"
+
+
+async def test_an_invalid_ticket_sends_nothing_and_another_way_is_taken() -> None:
+    seen: list[bytes] = []
+    async with actor(recording(OK, seen, size=2)) as port:
+        usher = FakeUsher(port=port, valid=[False])
+        async with running(usher) as relay:
+            assert (await relay.talk(POST)).endswith(b"ok")
+        assert len(seen) == 1 and len(usher.tickets) == 2
+
+
+@pytest.mark.parametrize(("request_text", "status"), [(LAST, b"503"), (POST, b"502")])
+async def test_p1_an_answer_of_a_copy_that_lost_its_lease_is_dropped(
+    request_text: bytes, status: bytes
+) -> None:
+    async with actor(answering(OK)) as port:
+        usher = FakeUsher(port=port, valid=[True, False])
+        async with running(usher) as relay:
+            answer = await relay.talk(request_text)
+            assert answer[9:12] == status and not answer.endswith(b"ok")
+
+
+async def test_a_cut_ticket_ends_its_exchange() -> None:
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+        await reader.read()
+
+    async with actor(hang) as port, running(FakeUsher(port=port)) as relay:
+        reader, writer = await relay.connect()
+        writer.write(GET)
+        await read_head(reader)
+        relay.usher.tickets[0].cut()
+        assert await asyncio.wait_for(reader.read(), SCALE) == b"half"
+        writer.close()
+
+
+async def test_a_body_that_turns_out_malformed_is_400_and_reaches_nobody_whole() -> None:
+    bodies: list[bytes] = []
+
+    async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        bodies.append(await reader.read())
+
+    async with actor(note) as port, running(FakeUsher(port=port)) as relay:
+        head = b"POST / HTTP/1.1\r\n%bTransfer-Encoding: chunked\r\n\r\n" % HOST
+        answer = await relay.talk(head + b"2\r\nhi\r\nzz\r\n0\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert not any(body.endswith(b"0\r\n\r\n") for body in bodies)
