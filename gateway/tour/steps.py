@@ -64,7 +64,7 @@ def _farewell(stage: Stage, visitor: Visitor) -> None:
     stage.say(f"curl {visitor.edge_url}/actors/{NAMESPACE}/{FIRST}/    the same actor, by path")
     stage.say(f"curl -N '{url}events?n=5'    a stream, which keeps it awake")
     stage.say(f"curl {visitor.url_of('any-name', NAMESPACE)}    an actor that does not exist yet")
-    stage.say(f"rouse --admin-url {visitor.admin_url} actor list -n {NAMESPACE}")
+    stage.say(f".venv/bin/rouse actor list -n {NAMESPACE} --admin-url {visitor.admin_url}")
     stage.say("Ctrl-C suspends every actor and ends.")
 
 
@@ -118,7 +118,8 @@ class Tour:
         idle = document["spec"].get("idle", {})
         self._freeze_after = idle.get("freezeAfter", "a while")
         self._suspend_after = idle.get("suspendAfter", "a longer while")
-        self._stage.seen(f"applied {self._template.name}: python3 -m counter")
+        command = " ".join(map(str, document["spec"].get("command", ())))
+        self._stage.seen(f"applied {self._template.name}: {command}")
         self._stage.say(f"From now on any name in the namespace {NAMESPACE!r} is an actor of it.")
 
     def _read_template(self) -> Any:
