@@ -1,0 +1,151 @@
+"""`rouse actor`: create, get, list, wake, suspend, delete, logs, policy."""
+
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli import options
+from gateway.cli.client import segment
+from gateway.cli.failures import USAGE, Failure
+from gateway.cli.options import AdminUrl, AnyNamespace, Name, Namespace, Output
+from gateway.cli.output import Format, done, show
+
+app = typer.Typer(help="Actors: make them, see them, wake and suspend them.", no_args_is_help=True)
+
+COLUMNS = ("namespace", "name", "state", "epoch", "worker", "snapshot", "template", "reason")
+ONE = (*COLUMNS[:-1], "residence.state", "residence.pid", "residence.tickets", "reason")
+PATIENCE_S = 120.0
+"""For a snapshot to be written, beside what was asked to be waited for."""
+
+Wait = Annotated[str, typer.Option("--wait", help="How long to wait, as 30s or 2m.")]
+
+
+@app.command("create")
+def create(
+    name: Name,
+    template: Annotated[str, typer.Option("-t", "--template", help="A template of its namespace.")],
+    namespace: Namespace = None,
+    output: Output = Format.TABLE,
+    admin_url: AdminUrl = None,
+) -> None:
+    """Make an actor; it starts with its first request."""
+    space, own = options.qualified(name, namespace)
+    path = f"/v1/namespaces/{segment(space)}/actors"
+    answer = options.client(admin_url).ask("POST", path, {"name": own, "template": template})
+    show(answer, output, COLUMNS)
+
+
+@app.command("get")
+def get(
+    name: Name,
+    namespace: Namespace = None,
+    output: Output = Format.TABLE,
+    admin_url: AdminUrl = None,
+) -> None:
+    """Show an actor, and how it is on its worker now."""
+    answer = options.client(admin_url).ask("GET", options.path_of("actors", name, namespace))
+    show(answer, output, ONE)
+
+
+@app.command("list")
+def list_actors(
+    namespace: AnyNamespace = None,
+    state: Annotated[str | None, typer.Option(help="Only in this state, as RUNNING.")] = None,
+    template: Annotated[str | None, typer.Option("-t", help="Only of this template.")] = None,
+    worker: Annotated[str | None, typer.Option(help="Only on this worker.")] = None,
+    output: Output = Format.TABLE,
+    admin_url: AdminUrl = None,
+) -> None:
+    """List actors, of all namespaces unless told."""
+    query: dict[str, Any] = {"namespace": namespace, "template": template, "worker": worker}
+    query |= {"state": state.upper() if state else None, "limit": 500}
+    answer = options.page_through(options.client(admin_url), "/v1/actors", query)
+    show(answer, output, COLUMNS)
+
+
+@app.command("wake")
+def wake(
+    name: Name,
+    wait: Wait = "30s",
+    namespace: Namespace = None,
+    output: Output = Format.TABLE,
+    admin_url: AdminUrl = None,
+) -> None:
+    """Wake an actor and wait until it is ready."""
+    patience_s = options.seconds(wait, "--wait") + 10
+    path = options.path_of("actors", name, namespace, "/wake")
+    answer = options.client(admin_url).ask("POST", path, {"wait": wait}, patience_s=patience_s)
+    show(answer, output, (*COLUMNS[:-1], "wake.phases.total"))
+
+
+@app.command("suspend")
+def suspend(
+    name: Name,
+    wait: Wait = "0s",
+    force: Annotated[bool, typer.Option("--force", help="Cut what is still open then.")] = False,
+    namespace: Namespace = None,
+    output: Output = Format.TABLE,
+    admin_url: AdminUrl = None,
+) -> None:
+    """Snapshot an actor and free its slot; refused while requests are open."""
+    patience_s = options.seconds(wait, "--wait") + PATIENCE_S
+    path = options.path_of("actors", name, namespace, "/suspend")
+    body = {"wait": wait, "force": force}
+    answer = options.client(admin_url).ask("POST", path, body, patience_s=patience_s)
+    show(answer, output, COLUMNS)
+
+
+@app.command("delete")
+def delete(
+    name: Name,
+    namespace: Namespace = None,
+    output: Output = Format.TABLE,
+    admin_url: AdminUrl = None,
+) -> None:
+    """Delete an actor and its snapshots; a running one is cut."""
+    path = options.path_of("actors", name, namespace)
+    options.client(admin_url).ask("DELETE", path, patience_s=PATIENCE_S)
+    space, own = options.qualified(name, namespace)
+    facts = {"namespace": space, "name": own, "deleted": True}
+    done(f"actor {space}/{own} deleted", output, facts)
+
+
+@app.command("logs")
+def logs(
+    name: Name,
+    tail: Annotated[int, typer.Option("--tail", help="Lines from the end.")] = 200,
+    namespace: Namespace = None,
+    output: Output = Format.TABLE,
+    admin_url: AdminUrl = None,
+) -> None:
+    """The end of what an actor wrote to stdout and stderr."""
+    path = options.path_of("actors", name, namespace, "/logs")
+    text = options.client(admin_url).ask("GET", path, query={"tail": tail}) or ""
+    if output is Format.TABLE:
+        typer.echo(text, nl=False)
+    else:
+        show({"lines": text.splitlines()}, output, ())
+
+
+@app.command("policy")
+def policy(
+    name: Name,
+    freeze_after: Annotated[
+        str | None, typer.Option("--freeze-after", help="As 5s, or never.")
+    ] = None,
+    suspend_after: Annotated[
+        str | None, typer.Option("--suspend-after", help="As 60s, or never.")
+    ] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="As its template says again.")] = False,
+    namespace: Namespace = None,
+    output: Output = Format.TABLE,
+    admin_url: AdminUrl = None,
+) -> None:
+    """Give one actor idle times of its own; what is not given is its template's."""
+    given = {"freezeAfter": freeze_after, "suspendAfter": suspend_after}
+    idle = {field: value for field, value in given.items() if value is not None}
+    if clear == bool(idle):
+        raise Failure("give --freeze-after or --suspend-after, or --clear", code=USAGE)
+    path = options.path_of("actors", name, namespace, "/policy")
+    answer = options.client(admin_url).ask("PUT", path, {"idle": idle} if idle else {})
+    show(answer, output, (*COLUMNS[:2], "state", "template", "policy.idle"))

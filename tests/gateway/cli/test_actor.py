@@ -1,0 +1,125 @@
+"""`rouse actor`: each command does what it says; a refusal is one sentence and an exit code."""
+
+import pytest
+import yaml
+
+from lifecycle.errors import StartFailed
+from placement.model import ActorId
+from tests.gateway.cli.conftest import Shell
+
+C1 = ActorId("demo", "c1")
+
+
+async def test_an_actor_goes_through_its_life(rouse: Shell) -> None:
+    await rouse.fleet.actor("seed")
+    made = await rouse("actor", "create", "c1", "--template", "counter", "-n", "demo", "-o", "json")
+    assert (made.json["namespace"], made.json["name"], made.json["state"]) == (
+        "demo",
+        "c1",
+        "SUSPENDED",
+    )
+    woken = await rouse("actor", "wake", "demo/c1", "-o", "json")
+    assert woken.json["state"] == "RUNNING" and woken.json["wake"]["phases"]["total"] == 41.5
+    shown = await rouse("actor", "get", "c1", "-n", "demo", "-o", "json")
+    assert shown.json["residence"]["pid"] == 4711
+    assert {"namespace", "name", "state", "epoch", "worker", "snapshot", "template"} <= set(
+        shown.json
+    )
+    suspended = await rouse("actor", "suspend", "demo/c1", "--wait", "1s", "-o", "yaml")
+    assert yaml.safe_load(suspended.out)["snapshot"] == "1-snapshot"
+    gone = await rouse("actor", "delete", "demo/c1")
+    assert gone.out == "actor demo/c1 deleted\n"
+    await rouse("actor", "get", "demo/c1", code=4)
+
+
+async def test_a_table_has_a_line_for_each(rouse: Shell) -> None:
+    await rouse.fleet.actor("a")
+    await rouse.fleet.actor("b")
+    await rouse("actor", "wake", "demo/b")
+    lines = (await rouse("actor", "list")).out.splitlines()
+    assert lines[0].split() == [
+        "NAMESPACE",
+        "NAME",
+        "STATE",
+        "EPOCH",
+        "WORKER",
+        "SNAPSHOT",
+        "TEMPLATE",
+        "REASON",
+    ]
+    assert lines[1].split() == ["demo", "a", "SUSPENDED", "0", "-", "-", "counter", "-"]
+    assert lines[2].split() == ["demo", "b", "RUNNING", "1", "w1", "-", "counter", "-"]
+    assert (await rouse("actor", "list", "-n", "none")).out == "none\n"
+
+
+async def test_a_list_is_filtered_and_has_all_pages(
+    rouse: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        await rouse.fleet.actor(name)
+    await rouse("actor", "wake", "demo/b")
+    found = await rouse("actor", "list", "--state", "running", "-t", "counter", "-o", "json")
+    assert [each["name"] for each in found.json["items"]] == ["b"]
+    assert "next" not in found.json
+    await rouse("actor", "list", "--state", "sleepy", code=1)
+
+
+async def test_an_unknown_actor_ends_with_4_and_the_request_id(rouse: Shell) -> None:
+    ended = await rouse("actor", "get", "nobody", code=4)
+    assert ended.out == ""
+    assert ended.err.startswith("rouse: there is no actor default/nobody; see `rouse actor list`")
+    assert "(request " in ended.err and ended.err.count("\n") == 1
+
+
+async def test_a_busy_actor_ends_with_1_and_what_to_do(rouse: Shell) -> None:
+    await rouse.fleet.actor("c1")
+    await rouse("actor", "wake", "demo/c1")
+    rouse.fleet.workers["w1"].tickets.add(C1)
+    ended = await rouse("actor", "suspend", "demo/c1", code=1)
+    assert "1 open request; give its requests time with --wait 30s" in ended.err
+    await rouse("actor", "suspend", "demo/c1", "--force")
+
+
+async def test_a_failed_start_says_why(rouse: Shell) -> None:
+    await rouse.fleet.actor("c1")
+    rouse.fleet.wake_error = StartFailed("exited with status 3", actor=C1)
+    ended = await rouse("actor", "wake", "demo/c1", code=1)
+    assert "exited with status 3; see `rouse actor logs`" in ended.err
+
+
+async def test_logs_are_printed_as_they_were(rouse: Shell) -> None:
+    await rouse.fleet.actor("c1")
+    assert (await rouse("actor", "logs", "demo/c1")).out == ""
+    await rouse("actor", "wake", "demo/c1")
+    rouse.fleet.workers["w1"].output = b"one\ntwo\nno newline"
+    assert (await rouse("actor", "logs", "demo/c1", "--tail", "2")).out == "two\nno newline"
+    assert (await rouse("actor", "logs", "demo/c1", "-o", "json")).json["lines"][0] == "one"
+
+
+async def test_a_policy_is_set_and_cleared(rouse: Shell) -> None:
+    await rouse.fleet.actor("c1")
+    kept = await rouse("actor", "policy", "demo/c1", "--suspend-after", "never", "-o", "json")
+    assert kept.json["policy"] == {"idle": {"suspendAfter": "never"}}
+    cleared = await rouse("actor", "policy", "demo/c1", "--clear", "-o", "json")
+    assert cleared.json["policy"] is None
+    await rouse("actor", "policy", "demo/c1", code=2)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (("actor", "wake", "demo/c1", "--wait", "soon"), "--wait: 'soon' is no duration"),
+        (("actor", "wake", "demo/c1", "--wait", "never"), "--wait: waiting has an end"),
+        (("actor", "get", "demo/c1", "-n", "other"), "demo/c1 is not in namespace other"),
+        (("actor", "get"), "Missing argument"),
+        (("actor", "create", "c1"), "Missing option"),
+        (("actor", "get", "c1", "-o", "xml"), "'xml'"),
+    ],
+)
+async def test_wrong_usage_ends_with_2(rouse: Shell, argv: tuple[str, ...], message: str) -> None:
+    assert message in (await rouse(*argv, code=2)).err
+
+
+async def test_a_bad_name_is_the_apis_to_judge(rouse: Shell) -> None:
+    ended = await rouse("actor", "get", "Not A/../Label", "-n", "Not A", code=1)
+    assert "is not a DNS-1123 label" in ended.err
