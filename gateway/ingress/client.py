@@ -7,7 +7,7 @@ exchange's. A pipelined request waits in the buffer until the one before it has 
 import asyncio
 import socket
 import struct
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from gateway.ingress.accesslog import Entry
 from gateway.ingress.codec.grammar import Malformed
@@ -91,9 +91,9 @@ class ClientConnection(asyncio.Protocol):
     # --- the transport's calls ---------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(high=self._parts.settings.buffer_bytes)
+        # A cast, since uvloop's transports do not derive from asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=self._parts.settings.buffer_bytes)
         address = transport.get_extra_info("peername")
         if isinstance(address, tuple):
             self.peer = str(address[0]).encode("ascii", "replace")

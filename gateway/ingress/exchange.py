@@ -635,8 +635,9 @@ class Exchange:
             self._task.cancel()
             self._task = None
         self._leave_upstream()
-        if self.ticket is not None:
-            self.ticket.close()
+        ticket, self.ticket = self.ticket, None  # it holds `cut`, and so us: no cycle is left
+        if ticket is not None:
+            ticket.close()
         self._account(status, source, reason, is_counted)
 
     def _account(self, status: int, source: str, reason: str, is_counted: bool) -> None:

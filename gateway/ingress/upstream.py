@@ -3,7 +3,7 @@ next one with an equal pool key. What did not end cleanly is closed, never kept.
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from gateway.ingress.seams import Target, Ticket
 from gateway.ingress.settings import RelaySettings
@@ -64,9 +64,9 @@ class Upstream(asyncio.Protocol):
         return f"<Upstream {self.key!r} {use}{', used before' if self.was_used else ''}>"
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        transport.set_write_buffer_limits(high=self._high_water)
+        # A cast, since uvloop's transports do not derive from asyncio's.
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(high=self._high_water)
 
     def data_received(self, data: bytes) -> None:
         if self.user is not None:

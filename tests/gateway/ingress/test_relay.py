@@ -8,6 +8,7 @@ import hashlib
 import json
 
 import pytest
+import uvloop
 
 from gateway.ingress.hop import DoorNaming, hop_fields
 from gateway.ingress.seams import Reason, Refusal, WakeReport
@@ -404,3 +405,25 @@ async def test_a_first_byte_budget_that_ends_is_504() -> None:
         status, _, body = await read_answer(reader)
         assert status == 504 and json.loads(body)["error"]["reason"] == "no-answer"
         writer.close()
+
+
+def test_the_relay_works_on_uvloop_as_on_the_stock_loop() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await echo(reader, writer)
+
+    async def talk_to_it() -> None:
+        async with actor(serve) as port:
+            usher = FakeUsher(port=port, asleep=True)
+            usher.awake.set()
+            async with running(usher) as relay:
+                reader, writer = await relay.connect()
+                for size in (0, 10, 300_000):
+                    writer.write(b"PUT / HTTP/1.1\r\n%bContent-Length: %d\r\n\r\n" % (HOST, size))
+                    writer.write(b"x" * size)
+                    status, _, body = await read_answer(reader)
+                    assert status == 200 and body.endswith(b"\r\n\r\n" + b"x" * size)
+                    usher.asleep = False
+                writer.close()
+                assert (await relay.talk(b"nonsense\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
+
+    uvloop.run(talk_to_it())
