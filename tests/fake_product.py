@@ -34,6 +34,7 @@ class FakeActor:
 class FakeProduct:
     freeze_after_s: float = 0.1
     suspend_after_s: float = 0.4
+    wake_s: float = 0.02
     faults: frozenset[str] = frozenset()
     """`lost-file`, `left-process`, `never-frozen`, `silent-wake`, `memory-lost-by-thaw`,
     `wrong-actor`, `refuses-templates`, `two-copies`, `unavailable`."""
@@ -69,7 +70,12 @@ class FakeProduct:
         was_running = actor.state == "RUNNING"
         async with actor.waking:
             if actor.state != "RUNNING" or (not was_running and "two-copies" in self.faults):
+                before = actor.process
+                # A wake takes its time: a herd's others come while it goes on.
+                await asyncio.sleep(self.wake_s)
                 actor.process = await asyncio.create_subprocess_exec("sleep", "60")
+                if before is not None and "left-process" not in self.faults:
+                    await _end(before)
                 actor.ram, actor.state = 0, "RUNNING"
                 self.wakes.append(actor.name)
             elif was_running:
