@@ -6,16 +6,22 @@ import os
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from lifecycle.snapshots.base import ObjectExists, ObjectMissing, StoreUnavailable
+
+T = TypeVar("T")
 
 # No segment begins with a dot: neither `..` nor the staging directory can be named.
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{0,199})*")
 _STAGING = ".staging"
 _ATTEMPTS = 8
+_WRITERS = 4
 _STALE_S = 3600.0
 
 
@@ -25,32 +31,39 @@ class LocalStore:
     def __init__(self, directory: Path) -> None:
         self._root = directory
         self._staging = directory / _STAGING
+        # Writes wait for the disk; reads, which wakes wait for, must not stand behind them.
+        self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="store-write")
 
     def __repr__(self) -> str:
         return f"<LocalStore {self._root}>"
 
     async def create(self, key: str, body: bytes) -> None:
-        await asyncio.to_thread(self._create, self._path(key), key, body)
+        await self._in_writer(partial(self._create, self._path(key), key, body))
 
     async def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
         return await asyncio.to_thread(self._read, self._path(key), key, offset, length)
 
     async def remove(self, key: str) -> None:
-        await asyncio.to_thread(self._remove, self._path(key))
+        await self._in_writer(partial(self._remove, self._path(key)))
 
     async def keys(self, prefix: str) -> AsyncIterator[str]:
-        for key in await asyncio.to_thread(lambda: list(self._keys(prefix))):
+        for key in await self._in_writer(lambda: list(self._keys(prefix))):
             yield key
 
     async def check(self) -> None:
         """Also sweeps what a process that was killed left half written."""
-        await asyncio.to_thread(self._sweep)
+        await self._in_writer(self._sweep)
         key = f"_probe/{secrets.token_hex(8)}"
         await self.create(key, b"probe")
         await self.remove(key)
 
     async def close(self) -> None:
-        return
+        await asyncio.to_thread(self._writers.shutdown)
+
+    async def _in_writer(self, work: Callable[[], T]) -> T:
+        # A caller that gives up is let go at once, though the thread goes on: a disk that hangs
+        # must not hang its caller, and a write is whole or absent either way.
+        return await asyncio.get_running_loop().run_in_executor(self._writers, work)
 
     def _path(self, key: str) -> Path:
         if not _KEY.fullmatch(key):

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lifecycle.snapshots.manifest import Entry
+from lifecycle.snapshots.threads import Stop
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -23,7 +24,8 @@ Owner = tuple[int, int]
 
 class Rebuild:
     """One root. `lay`, then `fill` for contents that come later, then `finish` and `place`; or
-    `discard`, which leaves nothing. `fill` may be called by several threads at once."""
+    `discard`, which leaves nothing. `fill` may be called by several threads at once. A process that
+    is killed leaves a `.<name>.<random>.restoring` beside the place, which is nobody's."""
 
     def __init__(self, place: Path, entries: tuple[Entry, ...], owner: Owner | None) -> None:
         self._place = place
@@ -32,12 +34,13 @@ class Rebuild:
         self._is_placed = False
         self._beside = place.with_name(f".{place.name}.{secrets.token_hex(6)}.restoring")
 
-    def lay(self, inline: Mapping[int, bytes]) -> None:
+    def lay(self, inline: Mapping[int, bytes], stop: Stop) -> None:
         """Make every entry; files whose pieces are all `inline` are whole after it."""
         self._beside.parent.mkdir(parents=True, exist_ok=True)
         self._beside.mkdir(mode=0o700)
         with _open_root(self._beside) as root:
             for entry in self._entries[1:]:
+                stop.check()
                 with _parent(root, entry.path) as (parent, name):
                     self._make(entry, root, parent, name, inline)
 
@@ -73,11 +76,12 @@ class Rebuild:
             for offset, data in pieces:
                 _write(fd, data, offset)
 
-    def finish(self, filled: frozenset[bytes]) -> None:
+    def finish(self, filled: frozenset[bytes], stop: Stop) -> None:
         """Give modes, times and owners: to what was `filled`, and to the directories, deepest
         first, for each change inside one would set its time anew."""
         with _open_root(self._beside) as root:
             for entry in reversed(self._entries[1:]):
+                stop.check()
                 if entry.kind == "d" or entry.path in filled:
                     flags = _DIRECTORY if entry.kind == "d" else _WRITE
                     with (

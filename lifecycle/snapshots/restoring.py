@@ -70,8 +70,7 @@ class Restoring:
             if chunk.is_inline
         }
         for rebuild in self._rebuilds.values():
-            stop.check()
-            rebuild.lay(inline)
+            rebuild.lay(inline, stop)
 
     def fill(self, pack: int, reader: PackReader, stop: Stop) -> None:
         """Write everything that lies in this pack. Done twice is done once."""
@@ -91,8 +90,8 @@ class Restoring:
             for root, path in files:
                 filled[root].add(path)
         for root, rebuild in self._rebuilds.items():
-            stop.check()
-            rebuild.finish(frozenset(filled[root]))
+            rebuild.finish(frozenset(filled[root]), stop)
+        stop.check()
         for rebuild in self._rebuilds.values():
             rebuild.place()
 

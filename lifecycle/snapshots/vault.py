@@ -36,6 +36,8 @@ SAVE_LIMIT_S = 900.0
 """A save gives up after this; the collector's grace is longer, so it never meets a live one."""
 _PARALLEL = 4
 """Packs under way at once in one save or restore: bounds memory at four packs."""
+_SAVERS = 4
+_RESTORERS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +81,14 @@ class Vault:
         self._store = store
         self._keys = keys
         self._cache = None if cache_dir is None else Cache(cache_dir, cache_limit_bytes)
-        self._threads = Threads(_PARALLEL, "vault")
+        # Apart, so that no wake stands behind saves that read a disk.
+        self._savers = Threads(_SAVERS, "vault-save")
+        self._restorers = Threads(_RESTORERS, "vault-restore")
 
     async def close(self) -> None:
         """Wait for work under way and close the store."""
-        self._threads.close()
+        for threads in (self._savers, self._restorers):
+            await asyncio.to_thread(threads.close)
         await self._store.close()
 
     async def check(self) -> None:
@@ -115,7 +120,7 @@ class Vault:
         try:
             written = await self._write_packs(saving)
             name = new_name(epoch)
-            manifest, parcel = await self._threads.run(lambda _: saving.manifest(name, parent))
+            manifest, parcel = await self._savers.run(lambda _: saving.manifest(name, parent))
         finally:
             saving.close()
         # Last, and only now: before it there is no snapshot, after it there is a whole one.
@@ -156,7 +161,7 @@ class Vault:
         written: list[int] = []
 
         async def parcels() -> AsyncGenerator[Parcel, None]:
-            while (parcel := await self._threads.run(saving.next_parcel)) is not None:
+            while (parcel := await self._savers.run(saving.next_parcel)) is not None:
                 written.append(len(parcel.body))
                 yield parcel
 
@@ -166,7 +171,7 @@ class Vault:
     async def _write(self, parcel: Parcel) -> None:
         await self._store.create(parcel.key, parcel.body)
         if (cache := self._cache) is not None:
-            await self._threads.run(lambda _: cache.put(parcel.key, parcel.body))
+            await self._savers.run(lambda _: cache.put(parcel.key, parcel.body))
 
     # -- restoring ------------------------------------------------------------------------------
 
@@ -194,11 +199,11 @@ class Vault:
                 raise ManifestInvalid(f"it holds {undeclared}, which the template does not declare")
             restoring = Restoring(manifest, into, owner)
             try:
-                await self._threads.run(restoring.lay)
+                await self._restorers.run(restoring.lay)
                 await self._fill(home, manifest, restoring, meter)
-                await self._threads.run(restoring.finish)
+                await self._restorers.run(restoring.finish)
             except BaseException:
-                await self._threads.run_surely(restoring.discard)
+                await self._restorers.run_surely(restoring.discard)
                 raise
             return meter.restored(manifest)
 
@@ -228,18 +233,20 @@ class Vault:
         """What `use` makes of the object, from the cache if that copy is good, else the store."""
         if (cache := self._cache) is not None:
             try:
-                return await self._threads.run(lambda stop: use(_cached(cache, key), stop))
+                return await self._restorers.run(lambda stop: use(_cached(cache, key), stop))
             except LookupError:
                 pass
             except (Damaged, ManifestInvalid):
-                log.warning("cached snapshot object is damaged, so it is read anew")
+                log.warning(
+                    "cached snapshot object is damaged, so it is read anew", extra={"object": key}
+                )
                 cache.drop(key)
         body = await self._store.read(key)
         meter.count(body)
-        result = await self._threads.run(lambda stop: use(body, stop))
+        result = await self._restorers.run(lambda stop: use(body, stop))
         if cache is not None:
             # Only what has opened is kept: a damaged answer of the store may be whole next time.
-            await self._threads.run(lambda _: cache.put(key, body))
+            await self._restorers.run(lambda _: cache.put(key, body))
         return result
 
     # -- what is there --------------------------------------------------------------------------
@@ -252,7 +259,7 @@ class Vault:
             meter = _Meter()
             body = await self._store.read(home.manifest(name))
             meter.count(body)
-            manifest = await self._threads.run(lambda _: open_manifest(keys, home, name, body))
+            manifest = await self._restorers.run(lambda _: open_manifest(keys, home, name, body))
 
             async def read(number: int) -> None:
                 pack = manifest.packs[number]
@@ -267,7 +274,7 @@ class Vault:
                             stop.check()
                             reader.chunk(chunk)
 
-                await self._threads.run(use)
+                await self._restorers.run(use)
 
             await each(stream(range(len(manifest.packs))), read, limit=_PARALLEL)
             return meter.restored(manifest)

@@ -7,6 +7,7 @@ import pytest
 
 from lifecycle.snapshots.manifest import Entry
 from lifecycle.snapshots.rebuild import Rebuild, remove_tree
+from lifecycle.snapshots.threads import Stop, Stopped
 
 ROOT = Entry(b"", "d", mode=0o750, mtime_ns=1_000)
 ENTRIES = (
@@ -21,8 +22,8 @@ ENTRIES = (
 
 def whole(place: Path, owner: tuple[int, int] | None = None) -> Rebuild:
     made = Rebuild(place, ENTRIES, owner)
-    made.lay({0: b"hello"})
-    made.finish(frozenset())
+    made.lay({0: b"hello"}, Stop())
+    made.finish(frozenset(), Stop())
     return made
 
 
@@ -85,7 +86,7 @@ def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
     )
     made = Rebuild(tmp_path / "out", entries, None)
     with pytest.raises(NotADirectoryError):
-        made.lay({0: b"hello"})
+        made.lay({0: b"hello"}, Stop())
     made.discard()
     assert os.listdir(tmp_path / "outside") == [] and os.listdir(tmp_path) == ["outside"]
 
@@ -100,9 +101,9 @@ def test_files_become_the_owners(tmp_path: Path) -> None:
 
 def test_what_is_filled_later_gets_its_mode_and_time_at_the_end(tmp_path: Path) -> None:
     made = Rebuild(tmp_path / "out", ENTRIES, None)
-    made.lay({})
+    made.lay({}, Stop())
     made.fill(b"d/f", iter([(0, b"hello")]))
-    made.finish(frozenset({b"d/f"}))
+    made.finish(frozenset({b"d/f"}), Stop())
     made.place()
     about = (tmp_path / "out/d/f").stat()
     assert (about.st_mode & 0o7777, about.st_mtime_ns, about.st_size) == (0o400, 3000, 5)
@@ -119,3 +120,13 @@ def test_a_tree_that_forbids_its_removal_is_removed(tmp_path: Path) -> None:
     remove_tree(tmp_path / "root")
     assert os.listdir(tmp_path) == ["kept"]
     remove_tree(tmp_path / "root")
+
+
+def test_stopped_on_the_way_it_can_be_discarded(tmp_path: Path) -> None:
+    made = Rebuild(tmp_path / "out", ENTRIES, None)
+    stop = Stop()
+    stop.set()
+    with pytest.raises(Stopped):
+        made.lay({0: b"hello"}, stop)
+    made.discard()
+    assert os.listdir(tmp_path) == []
