@@ -24,6 +24,7 @@ from lifecycle.errors import (
     NotHere,
 )
 from lifecycle.messages import Here, Resident, SuspendAsk, Worker
+from lifecycle.snapshots.base import StoreError
 from placement.catalog import Catalog
 from placement.errors import PlacementError
 from placement.leases import Leases
@@ -47,6 +48,7 @@ _CALL_S = 5.0
 """How long one call on the table is repeated."""
 _LOOK_S = 1.0
 """How long a worker is asked how an actor is; without its answer the record alone is shown."""
+_FORGET_S = 60.0
 _TRIES = 8
 """Looks at an actor that moves each time, before the caller is told to come again."""
 _PAGES = 50
@@ -283,8 +285,9 @@ class Actions:
 
     async def _forget(self, actor: ActorId, uid: str) -> None:
         try:
-            await self._forget_snapshots(actor, uid)
-        except LifecycleError as error:
+            async with asyncio.timeout(_FORGET_S):
+                await self._forget_snapshots(actor, uid)
+        except (LifecycleError, StoreError, TimeoutError) as error:
             # The actor is gone and nobody will name this uid again: the collector removes it.
             log.warning(
                 "snapshots of a deleted actor are left to the collector",

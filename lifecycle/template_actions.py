@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 from lifecycle import documents
 from lifecycle.actions import ListFilter, table_errors
 from lifecycle.errors import NoSuchTemplate, TemplateConflict, TemplateInUse
@@ -101,8 +103,14 @@ class TemplateActions:
 
 def _refuse_second_creator(name: str, others: tuple[TemplateRecord, ...]) -> None:
     for other in others:
-        if other.name != name and documents.template_from_json(other.body).create_on_request:
+        if other.name != name and _creates_on_request(other.body):
             raise TemplateConflict(
                 f"template {other.namespace}/{other.name} creates actors on request in this "
                 "namespace already: only one may"
             )
+
+
+def _creates_on_request(canonical: bytes) -> bool:
+    """Read loosely: a document of a later version must not make this one's apply fail."""
+    spec = msgspec.json.decode(canonical).get("spec", {})
+    return bool(spec.get("create", {}).get("onRequest", False))

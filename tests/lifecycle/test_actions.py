@@ -16,6 +16,7 @@ from lifecycle.errors import (
     NoSuchWorker,
     StartFailed,
 )
+from lifecycle.snapshots.base import StoreUnavailable
 from lifecycle.strict import NotUnderstood
 from placement.catalog import Catalog
 from placement.connect import connect
@@ -149,11 +150,14 @@ async def test_an_actor_of_a_lost_worker_can_be_deleted(fleet: FakeFleet) -> Non
         await fleet.actions.record(actor)
 
 
+@pytest.mark.parametrize(
+    "error", [DependencyAway("the store is away"), StoreUnavailable("503"), TimeoutError()]
+)
 async def test_snapshots_that_cannot_be_removed_keep_no_actor(
-    fleet: FakeFleet, caplog: pytest.LogCaptureFixture
+    fleet: FakeFleet, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     actor = await fleet.actor("c1")
-    fleet.forget_error = DependencyAway("the store is away")
+    fleet.forget_error = error
     await fleet.actions.delete(actor)
     assert "left to the collector" in caplog.text
 

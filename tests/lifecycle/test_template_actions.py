@@ -70,3 +70,11 @@ async def test_a_template_that_is_not_there_is_said_so(fleet: FakeFleet) -> None
         await fleet.templates.get("demo", "none")
     with pytest.raises(NoSuchTemplate):
         await fleet.templates.delete("demo", "none", force=False)
+
+
+async def test_a_document_of_a_later_version_stands_in_nobodys_way(fleet: FakeFleet) -> None:
+    later = b'{"spec":{"command":["a"],"novelty":{},"create":{"onRequest":true}}}'
+    await fleet.catalog.put("demo", "later", later, "0" * 64)
+    await fleet.templates.apply(document())
+    with pytest.raises(TemplateConflict, match="demo/later"):
+        await fleet.templates.apply(document(create={"onRequest": True}))
