@@ -5,8 +5,10 @@ import os
 import random
 import secrets
 import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -406,6 +408,61 @@ async def test_a_full_worker_is_said_and_left_clean(bench: Bench, tiny_disk: Pat
     with pytest.raises(SnapshotFailed, match="No space left"):
         await bench.vault.restore("demo", "u-1", saved.id, into)
     assert os.listdir(tiny_disk) == []
+
+
+SAVE_FOR_EVER = """
+import asyncio, random, sys
+from pathlib import Path
+from lifecycle.snapshots.keys import Keys
+from lifecycle.snapshots.local import LocalStore
+from lifecycle.snapshots.vault import SnapshotOwner, Vault
+from placement.model import ActorId
+
+async def main(where, epoch, parent):
+    vault = Vault(LocalStore(where / "store"), Keys(bytes(32)), where / "cache", 3_000_000)
+    while True:
+        epoch += 1
+        (where / "data" / "count").write_text(str(epoch))
+        (where / "data" / "big").write_bytes(random.Random(epoch).randbytes(300_000))
+        owner = SnapshotOwner(actor=ActorId("demo", "c1"), uid="u-1", epoch=epoch)
+        saved = await vault.save(owner, {"/data": where / "data"}, parent=parent)
+        parent = saved.id
+        print(parent, flush=True)
+
+asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] or None))
+"""
+
+
+def save_until_killed(where: Path, epoch: int, parent: str | None, wait_s: float) -> list[str]:
+    """The ids a process reported as saved before SIGKILL met it, `wait_s` after the first."""
+    program = [sys.executable, "-c", SAVE_FOR_EVER, str(where), str(epoch), parent or ""]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as saver:
+        assert saver.stdout is not None
+        ids = [saver.stdout.readline().strip()]
+        with suppress(subprocess.TimeoutExpired):
+            saver.wait(wait_s)
+        saver.kill()
+        return ids + saver.stdout.read().split()
+
+
+async def test_a54_killed_at_any_moment_what_was_reported_saved_is_good(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    vault = Vault(LocalStore(tmp_path / "store"), KEYS, None)
+    chance, parent, epoch = random.Random(54), None, 0
+    for _ in range(4):
+        wait_s = chance.uniform(0, 0.05)
+        ids = await asyncio.to_thread(save_until_killed, tmp_path, epoch, parent, wait_s)
+        for snapshot_id in ids:
+            epoch = int(snapshot_id.partition("-")[0])
+            out = tmp_path / f"out-{epoch}"
+            await vault.restore("demo", "u-1", snapshot_id, {"/data": out})
+            told = facts(out)
+            assert (told["count"][3], told["big"][3]) == (
+                str(epoch).encode(),
+                random.Random(epoch).randbytes(300_000),
+            )
+        parent = ids[-1]
+    await vault.close()
 
 
 # -- parents, caches, deleting --------------------------------------------------------------------
