@@ -98,7 +98,7 @@ class Table:
         back_off: BackOff | None = None,
         call: str | None = None,
     ) -> Answer:
-        """Give it up without a new snapshot. `failed` counts it; the count ends with a snapshot,
+        """Give it up without a new snapshot. `failed` counts it; the count ends with a suspend,
         not with `ready`, so that a program that starts and breaks at once backs off too."""
         rule = back_off or BackOff()
         limits = (str(rule.threshold), str(rule.base_ms), str(rule.limit_ms))

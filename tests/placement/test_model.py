@@ -280,7 +280,9 @@ class TableMachine(RuleBasedStateMachine):
     def promotes(self, operation: Operation, write: Write) -> None:
         before = self.last
         if self.by_owner(operation, write) and self.model and before:
-            self.model.snapshot, self.model.failures = f"s-{before.revision}", 0
+            self.model.snapshot = f"s-{before.revision}"
+            if operation is Operation.COMMIT_SUSPEND:
+                self.model.failures = 0
 
     def owns(self, operation: Operation, answer: Answer, who: Claimant, overdue: bool) -> None:
         assert self.model is not None

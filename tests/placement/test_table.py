@@ -264,10 +264,10 @@ async def failed_once_and_running(table: Table) -> ActorRecord:
     return runs
 
 
-async def test_failures_end_with_a_checkpoint_not_with_ready(table: Table) -> None:
+async def test_failures_end_neither_with_ready_nor_with_a_checkpoint(table: Table) -> None:
     runs = await failed_once_and_running(table)
     saved = done(await table.checkpointed(runs.fence(), snapshot="s", active_ms=1))
-    assert saved.failures == 0
+    assert saved.failures == 1
 
 
 async def test_failures_end_with_a_suspend(table: Table) -> None:
