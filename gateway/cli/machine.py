@@ -172,30 +172,25 @@ def runtimes() -> list[Finding]:
 
 
 async def _try_runtimes(root: Path) -> list[Finding]:
-    from runtimes.base import RuntimeClass
-    from runtimes.registry import available
+    from runtimes.registry import survey
 
-    drivers = await available(root)
     findings = []
-    for kind in RuntimeClass:
-        driver = drivers.get(kind)
-        mark = None if driver is None else await driver.fingerprint()
-        if driver is None or mark is None or not mark.works:
-            why_not = mark.why_not if mark else "not on this platform"
-            findings.append(Finding(check=f"runtime {kind}", verdict=Verdict.WARN, found=why_not))
-            continue
-        keeps = "; ".join(driver.capabilities().keeps)
-        found = " ".join(part for part in (mark.version, keeps and f"keeps: {keeps}") if part)
-        findings.append(
-            Finding(check=f"runtime {kind}", verdict=Verdict.OK, found=found or "works")
-        )
+    for kind, driver in (await survey(root)).items():
+        check, mark = f"runtime {kind}", await driver.fingerprint()
+        if mark.works:
+            keeps = "; ".join(driver.capabilities().keeps)
+            found = f"{mark.version}, keeps: {keeps}" if keeps else mark.version
+            findings.append(Finding(check=check, verdict=Verdict.OK, found=found or "works"))
+        else:
+            findings.append(Finding(check=check, verdict=Verdict.WARN, found=mark.why_not))
     if all(finding.verdict is not Verdict.OK for finding in findings):
+        remedy = "see above; rouse runs on Linux and macOS"
         findings.append(
             Finding(
                 check="runtimes",
                 verdict=Verdict.MISSING,
                 found="none works here",
-                remedy="see above; rouse runs on Linux and macOS",
+                remedy=remedy,
             )
         )
     return findings
