@@ -135,7 +135,9 @@ class S3Store:
 
     def _meaning(self, error: ClientError, what: str) -> Exception:
         code = _code(error)
-        if code in ("NoSuchKey", "404"):
+        # A bare 404 may be any proxy's or a wrong endpoint's: only S3 itself can say it is missing,
+        # which is final.
+        if code == "NoSuchKey":
             return ObjectMissing(what)
         if code in ("PreconditionFailed", "412"):
             return ObjectExists(what)
