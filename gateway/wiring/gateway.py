@@ -8,7 +8,7 @@ from types import TracebackType
 from aiohttp import web
 from prometheus_client.core import Metric
 
-from gateway.control.app import make_app
+from gateway.control.api import make_app
 from gateway.control.guard import Guard
 from gateway.control.health import Health
 from gateway.ingress.accesslog import AccessLog
