@@ -271,7 +271,7 @@ class ClientConnection(asyncio.Protocol):
         """The answer is out. `whole`: so is the request in, and what follows is the next one."""
         self.user = None
         self.resume(self.HELD | self.UPSTREAM)
-        if keep:
+        if keep and not self._parts.is_draining:
             self._expect_request()
             if self.buffer:
                 self._pump()

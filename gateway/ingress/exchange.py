@@ -146,7 +146,7 @@ class Exchange:
             if ticket is not None:
                 self._board(ticket)
                 connection = self._take(ticket)
-                if connection is not None and self._send(connection):
+                if self._ended or (connection is not None and self._send(connection)):
                     return
         except Refusal as refusal:
             self.fail(refusal)
@@ -161,6 +161,8 @@ class Exchange:
             while True:
                 if self.ticket is None:
                     self._board(await self._wait_for_ticket())
+                    if self._ended:
+                        return  # cut as it was given out
                 connection = await self._connect()
                 # Nothing awaits between here and the first byte: see Ticket.is_valid.
                 if connection is not None and self._send(connection):
@@ -259,14 +261,17 @@ class Exchange:
         if self.is_request_done:
             return False
         fields = self.head.fields
-        wanted = fields.expects_continue and not self._told_continue
-        return wanted or fields.chunked or (fields.length or 0) > self._parts.settings.replay_bytes
+        return (
+            self._owes_continue()
+            or fields.chunked
+            or (fields.length or 0) > self._parts.settings.replay_bytes
+        )
 
     def _let_body_flow(self) -> None:
         self._holding = False
         if self._kept_size > self._parts.settings.replay_bytes:
             self._kept = None
-        if self.head.fields.expects_continue and not (self._told_continue or self.is_request_done):
+        if self._owes_continue():
             self._told_continue = True
             self.client.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # RFC 9110, section 10.1.1
         self.client.resume(self.client.HELD)
@@ -402,12 +407,13 @@ class Exchange:
             self._mode = _Mode.AS_IS if old else _Mode.INTO_CHUNKS
             self._keep_client = self._keep_client and not old
         if self._parts.is_draining or self._owes_continue():
+            # A final answer instead of a 100: nobody can know whether the body comes after all.
             self._keep_client = False
 
     def _owes_continue(self) -> bool:
-        """The client waits for our 100 and got a final answer: we can't know if a body comes."""
-        fields = self.head.fields
-        return fields.expects_continue and not (self._told_continue or self.is_request_done)
+        """The client waits for our 100 before it sends its body; HTTP/1.0 never does (10.1.1)."""
+        waits = self.head.fields.expects_continue and self.head.minor == 1
+        return waits and not (self._told_continue or self.is_request_done)
 
     def _answer_head(
         self, answer: AnswerHead, upstream: Upstream, ticket: Ticket, is_repeated: bool
@@ -595,7 +601,8 @@ class Exchange:
         """Both sides are complete, or the rest of the request does not matter any more."""
         answer, upstream = self._answer, self.upstream
         assert answer is not None
-        whole = self.is_request_done and self._is_clean and answer.keeps_alive
+        sent = self.is_request_done and not self._holding
+        whole = sent and self._is_clean and answer.keeps_alive
         if upstream is not None and whole:
             # Before the ticket: once that is closed the actor may be frozen, its pool dropped.
             self.upstream = None
@@ -605,6 +612,8 @@ class Exchange:
 
     def fail(self, refusal: Refusal) -> None:
         """Answer it ourselves; no head was sent yet."""
+        if self._ended:
+            return
         keep = self._keep_client and self.is_request_done and not self._parts.is_draining
         text = render(
             refusal, self.request_id, close=not keep, without_body=self.head.method == b"HEAD"
@@ -615,6 +624,8 @@ class Exchange:
 
     def break_off(self, reason: str) -> None:
         """A head was sent, so the client must see that the rest is missing (A79)."""
+        if self._ended:
+            return
         self._parts.meters.broken_off += 1
         status = self._answer.status if self._answer is not None else 0
         until_close = not self.head.minor and not isinstance(self._answer_body, LengthBody)

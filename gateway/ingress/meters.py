@@ -54,5 +54,7 @@ class Meters:
     def answered(self, status: int, from_actor: bool, took_s: float) -> None:
         counts = self.by_actor if from_actor else self.by_rouse
         counts[status] = counts.get(status, 0) + 1
+        if status == 101:
+            return
         self.latency[bisect_left(BUCKETS_S, took_s)] += 1
         self.latency_sum_s += took_s

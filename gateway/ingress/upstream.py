@@ -158,6 +158,8 @@ class Upstreams:
         """Raises OSError (TimeoutError included) when there is nobody to connect to."""
         async with asyncio.timeout(self._settings.connect_s or None):
             connection = await self._connect(ticket.target, ticket.pool_key)
+        if not connection.is_open:
+            raise ConnectionResetError("closed as soon as it was open")
         self._open.add(connection)
         return connection
 

@@ -322,3 +322,30 @@ async def test_a_body_that_turns_out_malformed_is_400_and_reaches_nobody_whole()
         answer = await relay.talk(head + b"2\r\nhi\r\nzz\r\n0\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 400 ")
         assert not any(body.endswith(b"0\r\n\r\n") for body in bodies)
+
+
+async def test_a_door_that_refuses_a_large_body_is_not_sent_it() -> None:
+    refusal = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\nno"
+    seen: list[bytes] = []
+    settings = RelaySettings(linger_s=0.05)
+    async with actor(recording(refusal, seen)) as port:
+        usher = FakeUsher(port=port, hop_fields=HOP)
+        async with running(usher, settings=settings) as relay:
+            reader, writer = await relay.connect()
+            writer.write(b"POST / HTTP/1.1\r\n%bContent-Length: 1000000\r\n\r\n" % HOST)
+            writer.write(b"x" * 1_000_000)
+            status, _, body = await read_answer(reader)
+            assert (status, body) == (503, b"no") and len(seen) == 1
+            assert relay.relay.upstreams.idle_count == 0
+            writer.close()
+
+
+async def test_http_1_0_is_never_told_to_continue() -> None:
+    async with actor(echo) as port, running(FakeUsher(port=port)) as relay:
+        reader, writer = await relay.connect()
+        writer.write(
+            b"POST / HTTP/1.0\r\n%bExpect: 100-continue\r\nContent-Length: 2\r\n\r\n" % HOST
+        )
+        writer.write(b"hi")
+        assert (await read_answer(reader))[0] == 200
+        writer.close()

@@ -11,4 +11,6 @@ def test_answers_are_counted_by_status_source_and_time() -> None:
     assert meters.by_actor == {200: 2} and meters.by_rouse == {503: 1}
     assert meters.latency[0] == 1 and meters.latency[-1] == 1
     assert meters.latency[BUCKETS_S.index(0.5)] == 1 and sum(meters.latency) == 3
-    assert repr(meters) == "<Meters 3 done, 0 in flight, 0 connections>"
+    meters.answered(101, True, 3600.0)
+    assert sum(meters.latency) == 3 and meters.by_actor[101] == 1
+    assert repr(meters) == "<Meters 4 done, 0 in flight, 0 connections>"

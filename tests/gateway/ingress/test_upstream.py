@@ -106,5 +106,5 @@ async def test_a_connect_that_is_cancelled_leaves_no_socket() -> None:
 async def test_a_refused_connect_is_an_os_error() -> None:
     async with actor(echo) as port:
         pass
-    with pytest.raises(OSError, match="refused|failed"):
+    with pytest.raises(OSError, match=r"refused|failed"):
         await Upstreams(RelaySettings()).open(ticket(port))
