@@ -358,6 +358,22 @@ async def test_a_cancelled_restore_leaves_nothing(bench: Bench, step: str) -> No
     assert bench.leftovers() == [] and len(os.listdir("/dev/fd")) == descriptors
 
 
+async def test_cancelled_at_any_moment_a_restore_is_whole_or_nothing(bench: Bench) -> None:
+    plant(bench.where / "data", {f"more/{n}": BIG[n:] for n in range(12)})
+    saved = await bench.save()
+    chance = random.Random(3)
+    for n in range(15):
+        out = bench.where / f"out-{n}"
+        try:
+            async with asyncio.timeout(chance.uniform(0, 0.06)):
+                await bench.vault.restore("demo", "u-1", saved.id, {"/data": out})
+        except TimeoutError:
+            assert bench.leftovers() == []
+        else:
+            assert facts(out) == facts(bench.where / "data")
+            remove_tree(out)
+
+
 async def test_a_directory_that_is_not_there_is_said(bench: Bench) -> None:
     roots = {"/data": bench.where / "nowhere"}
     with pytest.raises(SnapshotFailed, match="No such file"):
