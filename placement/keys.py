@@ -20,7 +20,7 @@ def actor_key(actor: ActorId) -> str:
 
 
 def actor_of(key: str) -> ActorId:
-    """The actor whose hash `key` is. Raises RecordRefused."""
+    """The actor whose key this is. Raises RecordRefused."""
     try:
         return ActorId.parse(key.removeprefix(_ACTOR).strip("{}"))
     except InvalidName as error:

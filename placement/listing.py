@@ -43,8 +43,8 @@ class Listing:
                 if await self._redis.exists(root):
                     await self._redis.zadd(keys.NAMESPACES, {actor.namespace: 0})
             # The name may have been made anew between the delete and here: its entry went too.
-            fields = await self._redis.hgetall(keys.actor_key(actor))
-        if wire.decode(actor, fields) is not None:
+            packed: Any = await self._redis.get(keys.actor_key(actor))
+        if wire.decode(actor, packed) is not None:
             await self.add(actor)
 
     async def list(
@@ -68,8 +68,9 @@ class Listing:
                 return missing
             actor = keys.actor_of(key.decode())
             async with reaching():
-                is_gone = await self._redis.hexists(keys.actor_key(actor), wire.GONE.decode())
-            missing += 0 if is_gone else await self.add(actor)
+                packed: Any = await self._redis.get(key)
+            if wire.decode(actor, packed) is not None:
+                missing += await self.add(actor)
 
     async def _names(self, namespace: str | None, cursor: str, limit: int) -> Sequence[ActorId]:
         begin, _, after = cursor.partition("/")
@@ -101,11 +102,11 @@ class Listing:
         async with reaching():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for actor in actors:
-                    pipe.execute_command("HGETALL", keys.actor_key(actor))
+                    pipe.execute_command("GET", keys.actor_key(actor))
                 answers = await pipe.execute() if actors else []
         records = []
-        for actor, fields in zip(actors, answers, strict=True):
-            record = wire.decode(actor, fields)
+        for actor, packed in zip(actors, answers, strict=True):
+            record = wire.decode(actor, packed)
             if record is not None:
                 records.append(record)
             else:

@@ -1,5 +1,7 @@
 """The placement table: one coroutine per operation, each of them one script on one key."""
 
+from typing import Any
+
 from placement import keys, wire
 from placement.connect import Client
 from placement.errors import TableUnavailable, Unavailable, reaching
@@ -41,10 +43,10 @@ class Table:
     async def read(self, actor: ActorId) -> ActorRecord | None:
         try:
             async with reaching():
-                fields = await self._redis.hgetall(keys.actor_key(actor))
+                packed: Any = await self._redis.get(keys.actor_key(actor))
         except Unavailable as error:
             raise TableUnavailable(actor, "", str(error)) from error
-        return wire.decode(actor, fields)
+        return wire.decode(actor, packed)
 
     async def create(
         self,
@@ -181,14 +183,14 @@ class Table:
         states = (wire.letters(ALLOWED_FROM[operation]), wire.letters(RESULT[operation]))
         arguments = wire.encode((call, *states, keys.CHANGES, *own))
         try:
-            outcome, retry_after_ms, fields = await self._scripts.run(
+            outcome, retry_after_ms, packed = await self._scripts.run(
                 operation.value, [keys.actor_key(actor)], arguments, prelude="record"
             )
         except Unavailable as error:
             raise TableUnavailable(actor, call, str(error)) from error
         return Answer(
             outcome=Outcome(outcome.decode()),
-            record=wire.decode(actor, wire.pairs(fields)),
+            record=wire.decode(actor, packed),
             retry_after_ms=retry_after_ms,
         )
 

@@ -86,7 +86,8 @@ async def _check_records(redis: Redis) -> None:
     recorded = []
     async for key in redis.scan_iter(match=keys.ACTOR_PATTERN, count=1000):
         actor = keys.actor_of(key.decode())
-        record = wire.decode(actor, await redis.hgetall(key))
+        packed: Any = await redis.get(key)
+        record = wire.decode(actor, packed)
         if record is None:
             continue
         recorded.append(actor)

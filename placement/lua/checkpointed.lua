@@ -4,4 +4,4 @@
 -- Answers done, not-found, stale, wrong-state.
 -- Guarantee: promoted only by the present owner. The count of failures stays: what a program left
 -- that broke soon after its start is kept by a checkpoint, and the break still counts.
-return refusal(5) or move(to, {'p', ARGV[10], 'a', ARGV[11]}, {})
+return refusal(5) or move(to, {p = ARGV[10], a = tonumber(ARGV[11])}, {})

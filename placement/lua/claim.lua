@@ -5,12 +5,10 @@
 -- Guarantee: of any number of claimants one gets each epoch. Somebody else's wake that is still
 -- not ready after its deadline is claimable too: nothing was served from it, and whatever its
 -- owner writes later shows an old epoch.
-if record.c == call then return again('c') end
+if record.c == call then return again() end
 if not exists() then return answer('not-found') end
 local now = now_ms()
-local is_overdue = record.s == to and tonumber(record.d) <= now
+local is_overdue = record.s == to and record.d <= now
 if not is_from() and not is_overdue then return answer('held') end
-if record.b and tonumber(record.b) > now then
-  return answer('backing-off', tonumber(record.b) - now)
-end
+if record.b and record.b > now then return answer('backing-off', record.b - now) end
 return own()

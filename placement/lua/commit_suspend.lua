@@ -6,12 +6,10 @@
 -- Guarantee: promotion and release are one step; a zombie's snapshot never becomes the latest.
 local refused = refusal(5)
 if refused then return refused end
-local set, unset = {'a', ARGV[11]}, {'i', 'o', 'd', 'f'}
-if ARGV[10] ~= '' then set[3], set[4] = 'p', ARGV[10] end
+local set, unset = {a = tonumber(ARGV[11])}, {'i', 'o', 'd', 'f', 'x'}
+if ARGV[10] ~= '' then set.p = ARGV[10] end
 if ARGV[12] ~= '' then
-  set[#set + 1] = 'x'
-  set[#set + 1] = ARGV[12]
-else
-  unset[5] = 'x'
+  set.x = ARGV[12]
+  unset[5] = nil
 end
 return move(to, set, unset)

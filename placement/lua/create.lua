@@ -5,13 +5,13 @@
 -- Guarantee: one of any number of callers creates it. The call's id becomes the uid, so that the
 -- same call is told apart from a stranger's for as long as the actor lives.
 if exists() then
-  if record.u == call then return again('u') end
+  if record.u == call then return again() end
   return answer('exists')
 end
 local now = now_ms()
-redis.call('DEL', key)
-redis.call('HSET', key, 'u', call, 's', to, 'e', 0, 'r', 1, 't', ARGV[5], 'm', now, 'a', now)
-if ARGV[6] ~= '' then redis.call('HSET', key, 'p', ARGV[6]) end
-if ARGV[7] ~= '' then redis.call('HSET', key, 'y', ARGV[7]) end
-tell(to)
+record = {u = call, s = to, e = 0, r = 1, t = ARGV[5], m = now, a = now}
+if ARGV[6] ~= '' then record.p = ARGV[6] end
+if ARGV[7] ~= '' then record.y = ARGV[7] end
+save()
+tell()
 return answer('done')

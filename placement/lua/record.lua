@@ -1,22 +1,32 @@
 -- What every operation on an actor shares; stands before each of them in the script that is sent.
 --
--- KEYS[1]  the actor's hash, rouse:a:{namespace/name}: the only key an operation touches.
+-- KEYS[1]  the actor, rouse:a:{namespace/name}: the only key an operation touches.
 -- ARGV[1]  id of this call. The record remembers the last one that changed it.
 -- ARGV[2]  letters of the states the operation is allowed from (model.ALLOWED_FROM).
 -- ARGV[3]  letters of the states it leads to (model.RESULT).
 -- ARGV[4]  channel of the change feed.
 -- ARGV[5+] the operation's own.
--- Answer   {outcome, retry_after_ms, {field, value, ...}}: the record as it stands afterwards.
+-- Answer   {outcome, retry_after_ms, record}: as it stands afterwards, packed; '' when there is none.
 --
--- Fields: u uid, s state, e epoch, r revision, t template, p snapshot, w worker, i incarnation,
--- o door, d deadline, f failures in a row, b retry at, x reason, y policy, m made, a active,
--- c last call, q last call of set_policy, g this actor is gone (a tombstone, to answer repeats).
+-- A record is one MessagePack array and not a hash: without the name and the frame of each field
+-- a sleeping actor takes half the memory. wire.Packed names the places; what is absent is empty,
+-- and empty places at the end are left out, so what only a running actor has stands last.
+-- u uid, s state ('-' deleted), e epoch, r revision, t template, m made, a active, c last call,
+-- p snapshot, w worker, f failures in a row, x reason, y policy, i incarnation, o door,
+-- d deadline, b retry at, q last call of set_policy.
+local PLACES = {'u', 's', 'e', 'r', 't', 'm', 'a', 'c', 'p', 'w', 'f', 'x', 'y', 'i', 'o', 'd',
+  'b', 'q'}
+local EMPTY = {f = 0, d = 0, b = 0}
+local GONE = '-'
 local key, call, from, to, channel = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
+local packed = redis.call('GET', key)
 local record = {}
-do
-  local flat = redis.call('HGETALL', key)
-  for n = 1, #flat, 2 do record[flat[n]] = flat[n + 1] end
+if packed then
+  for n, value in ipairs(cmsgpack.unpack(packed)) do
+    local field = PLACES[n]
+    if value ~= (EMPTY[field] or '') then record[field] = value end
+  end
 end
 
 -- The store's clock: the only one that judges a deadline or a back-off.
@@ -25,44 +35,71 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
-local function exists() return record.u and not record.g end
+local function exists() return record.u and record.s ~= GONE end
 
 local function is_from() return string.find(from, record.s, 1, true) end
 
 local function answer(outcome, retry_after_ms)
-  local fields = redis.call('HGETALL', key)
-  return {outcome, retry_after_ms or 0, fields}
+  return {outcome, retry_after_ms or 0, packed or ''}
+end
+
+local function save(...)
+  local values, last = {}, 0
+  for n, field in ipairs(PLACES) do
+    if record[field] then last = n end
+    values[n] = record[field] or EMPTY[field] or ''
+  end
+  packed = cmsgpack.pack({unpack(values, 1, last)})
+  redis.call('SET', key, packed, ...)
 end
 
 -- The same call once more. Writes, though nothing changes: WAIT counts only from a connection's
 -- own last write, and the repeat may come over another connection than the call did.
-local function again(field)
-  redis.call('HSET', key, field, call)
+local function again()
+  redis.call('SET', key, packed, 'KEEPTTL')
   return answer('done')
 end
 
-local function tell(state)
-  local now = redis.call('HMGET', key, 'u', 'e', 'r', 'o')
-  local actor = string.match(key, '{(.*)}')
-  redis.call('PUBLISH', channel, table.concat(
-    {'a', actor, now[1], now[2] or 0, now[3] or 0, state, now[4] or ''}, ' '))
+local function tell()
+  redis.call('PUBLISH', channel, table.concat({'a', string.match(key, '{(.*)}'), record.u,
+    record.e, record.r, record.s, record.o or ''}, ' '))
 end
 
--- One transition: into `state`, with `set` (a flat list) and without the fields in `unset`.
+-- Of the call that put an actor to rest a few letters will do: see is_repeated.
+local function remembered() return record.i and call or string.sub(call, 1, 4) end
+
+-- One transition: into `state`, with the fields in `set` and without those in `unset`.
 local function move(state, set, unset)
-  redis.call('HSET', key, 's', state, 'r', record.r + 1, 'c', call, unpack(set))
-  if #unset > 0 then redis.call('HDEL', key, unpack(unset)) end
-  tell(state)
+  for field, value in pairs(set) do record[field] = value end
+  for _, field in ipairs(unset) do record[field] = nil end
+  record.s, record.r, record.c = state, record.r + 1, remembered()
+  save()
+  tell()
   return answer('done')
+end
+
+-- Does the fence in ARGV from `first` on have these values in its places?
+local function is_shown(first, u, e, w, r)
+  return u == ARGV[first] and tostring(e) == ARGV[first + 1] and w == ARGV[first + 2]
+    and tostring(r) == ARGV[first + 4]
+end
+
+-- While somebody owns it the call itself is known. At rest, the revision after the one shown, at
+-- the same epoch and by the same worker, is what this owner wrote: it makes one call at a time.
+local function is_repeated(first)
+  if record.i then return record.c == call end
+  return exists() and record.c == remembered()
+    and is_shown(first, record.u, record.e, record.w, record.r - 1)
 end
 
 -- What refuses a write by fence, or nil: uid, epoch, worker, incarnation and revision stand in
 -- ARGV from `first` on. A fence that is right in a state that is wrong is the owner's own mistake.
 local function refusal(first)
-  if record.c == call then return again('c') end
+  if is_repeated(first) then return again() end
   if not exists() then return answer('not-found') end
-  for n, field in ipairs({'u', 'e', 'w', 'i', 'r'}) do
-    if record[field] ~= ARGV[first + n - 1] then return answer('stale') end
+  if record.i ~= ARGV[first + 3]
+    or not is_shown(first, record.u, record.e, record.w, record.r) then
+    return answer('stale')
   end
   if not is_from() then return answer('wrong-state') end
   return nil
@@ -70,6 +107,6 @@ end
 
 -- A new owner for a new epoch: worker, incarnation, door and budget stand in ARGV[5..8].
 local function own()
-  return move(to, {'e', record.e + 1, 'w', ARGV[5], 'i', ARGV[6], 'o', ARGV[7],
-    'd', now_ms() + ARGV[8]}, {'b'})
+  return move(to, {e = record.e + 1, w = ARGV[5], i = ARGV[6], o = ARGV[7],
+    d = now_ms() + ARGV[8]}, {'b'})
 end

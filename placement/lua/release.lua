@@ -6,10 +6,11 @@
 -- Guarantee: claimable again at once, or after the back-off of the n-th failure in a row.
 local refused = refusal(5)
 if refused then return refused end
-local owned = {'i', 'o', 'd'}
-if ARGV[11] ~= '1' then return move(string.sub(to, 1, 1), {'x', ARGV[10]}, owned) end
-local failures, threshold = (record.f or 0) + 1, tonumber(ARGV[12])
-local set = {'x', ARGV[10], 'f', failures}
-if failures < threshold then return move(string.sub(to, 1, 1), set, owned) end
-set[5], set[6] = 'b', now_ms() + math.min(ARGV[13] * 2 ^ (failures - threshold), ARGV[14])
+local owned, set, is_failed = {'i', 'o', 'd'}, {x = ARGV[10]}, false
+if ARGV[11] == '1' then
+  set.f = (record.f or 0) + 1
+  is_failed = set.f >= tonumber(ARGV[12])
+end
+if not is_failed then return move(string.sub(to, 1, 1), set, owned) end
+set.b = now_ms() + math.floor(math.min(ARGV[13] * 2 ^ (set.f - ARGV[12]), ARGV[14]))
 return move(string.sub(to, 2, 2), set, owned)

@@ -1,21 +1,22 @@
 """Records as Redis has them. That the scripts write them so: test_table."""
 
+import re
+
+import msgspec
 import pytest
 
 from placement import wire
 from placement.errors import RecordRefused
 from placement.model import ALLOWED_FROM, ActorId, ActorState, Operation
+from placement.scripts import source
 
 C1 = ActorId.of("demo", "c1")
-FIELDS = {
-    b"u": b"uid",
-    b"s": b"S",
-    b"e": b"3",
-    b"r": b"9",
-    b"t": b"counter",
-    b"m": b"1",
-    b"a": b"2",
-}
+FIELDS = ["uid", "S", 3, 9, "counter", 1, 2]
+
+
+def packed(**changed: object) -> bytes:
+    places = dict(zip(wire.Packed.__struct_fields__, FIELDS, strict=False)) | changed
+    return msgspec.msgpack.encode(list(places.values()))
 
 
 def test_every_state_has_one_letter() -> None:
@@ -36,23 +37,33 @@ def test_release_leads_to_suspended_first_then_to_failed() -> None:
 
 
 def test_absent_fields_are_absent() -> None:
-    record = wire.decode(C1, FIELDS)
+    record = wire.decode(C1, packed())
     assert record is not None
     assert (record.snapshot, record.worker, record.deadline_ms) == (None, None, None)
     assert record.failures == 0
 
 
 def test_tombstone_is_no_actor() -> None:
-    assert wire.decode(C1, {}) is None
-    assert wire.decode(C1, {b"u": b"uid", wire.GONE: b"1"}) is None
+    assert wire.decode(C1, None) is None
+    assert wire.decode(C1, packed(state=wire.GONE)) is None
 
 
-@pytest.mark.parametrize("wrong", [{b"s": b"?"}, {b"e": b"many"}, {b"u": b"\xff"}])
-def test_record_of_another_version_is_refused_by_name(wrong: dict[bytes, bytes]) -> None:
+@pytest.mark.parametrize("wrong", [{"state": "?"}, {"epoch": "many"}, {"uid": 7}])
+def test_record_of_another_version_is_refused_by_name(wrong: dict[str, object]) -> None:
     with pytest.raises(RecordRefused, match="demo/c1"):
-        wire.decode(C1, FIELDS | wrong)
-    with pytest.raises(RecordRefused):
-        wire.decode(C1, {b"u": b"uid"})
+        wire.decode(C1, packed(**wrong))
+
+
+def test_record_with_more_or_fewer_places_is_refused() -> None:
+    for places in (FIELDS[:6], FIELDS + [""] * 20):
+        with pytest.raises(RecordRefused):
+            wire.decode(C1, msgspec.msgpack.encode(places))
+
+
+def test_places_are_those_of_the_scripts() -> None:
+    text, _ = source("record")
+    (listed,) = re.findall(r"local PLACES = \{(.*?)\}", text, re.DOTALL)
+    assert len(re.findall(r"'(\w)'", listed)) == len(wire.Packed.__struct_fields__)
 
 
 def test_what_is_not_there_is_sent_empty() -> None:
