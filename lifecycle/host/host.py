@@ -237,12 +237,12 @@ class Host:
         """How its wake ended; None when it has left since and must be looked for again."""
         is_new = not residence.awake.done()
         answer = await asyncio.shield(residence.awake)
-        if is_new or (isinstance(answer, Here) and residence.order is None):
+        if isinstance(answer, Here):
             # Of one that is on its way to sleep too: at the door the request takes it back.
-            if residence.phase is not Phase.GONE:
+            if residence.phase is not Phase.GONE and (is_new or residence.order is None):
                 return answer
-            if is_new and not isinstance(answer, Here):
-                return answer
+        elif is_new and answer is not None:
+            return answer
         # An old failure, or a suspend that no request takes back: the next one begins anew.
         await residence.ended.wait()
         return None
@@ -269,7 +269,7 @@ class Host:
         return residence
 
     async def suspend(self, ask: SuspendAsk) -> None:
-        """Carry out a suspend that somebody asked for; return when it is committed."""
+        """Carry out a suspend that somebody asked for; return when nothing of it is left here."""
         residence = self._residents.get(ask.actor)
         if residence is None:
             raise NoSuchActor(f"{ask.actor} is not at this worker", actor=ask.actor)
@@ -281,6 +281,7 @@ class Host:
             discard=ask.discard,
         )
         await asyncio.shield(residence.obey(order))
+        await residence.ended.wait()
 
     async def evict(self) -> bool:
         residence = self._longest_idle()

@@ -8,7 +8,6 @@ from lifecycle.errors import ActorBusy, Fenced
 from lifecycle.host import sleeping, waking
 from lifecycle.host.reaper import Cause, Do, decide
 from lifecycle.host.residence import LeaseLost, Phase, Residence, Superseded
-from lifecycle.messages import Refused
 
 log = logging.getLogger(__name__)
 
@@ -21,21 +20,24 @@ async def live(r: Residence, begin: Callable[[Residence], Awaitable[bool]] = wak
 
     Never raises but for cancellation: who waits learns by the futures.
     """
+    is_over = False
     try:
         if await begin(r):
             await _reside(r)
+        is_over = True
     except Exception:
         log.exception("residence broke", extra={"actor": str(r.actor)})
     finally:
         r.phase = Phase.GONE
-        await asyncio.shield(_leave(r))
+        await asyncio.shield(_leave(r, is_over=is_over))
 
 
-async def _leave(r: Residence) -> None:
-    """Whatever happened: no process, no directory, nobody left waiting."""
+async def _leave(r: Residence, *, is_over: bool) -> None:
+    """Whatever happened: no process, nobody left waiting. Of a worker that is stopped without a
+    drain (or a mistake of ours) the files stay: the next start finds and saves them."""
     try:
         await r.end_sandbox()
-        if r.copy is not None:
+        if is_over and r.copy is not None:
             await asyncio.to_thread(r.copy.remove)
     except Exception:
         log.exception("copy not ended", extra={"actor": str(r.actor)})
@@ -43,8 +45,7 @@ async def _leave(r: Residence) -> None:
         gone = Fenced(f"{r.actor} left this worker", actor=r.actor)
         r.settle_order(gone)
         if not r.awake.done():
-            refused = Refused(error="Fenced", message=str(gone), retry_after_s=gone.retry_after_s)
-            r.awake.set_result(refused)
+            r.awake.set_result(None)
         r.owner.freed(r.actor)
         r.gate.let_go()
         r.ended.set()

@@ -54,8 +54,9 @@ class Residence:
         self.owner = owner
         self.clock = loop.time
         self.phase = Phase.WAKING
-        self.awake: asyncio.Future[Here | There | Refused] = loop.create_future()
-        """How the wake ended; every caller that waits for it looks here."""
+        self.awake: asyncio.Future[Here | There | Refused | None] = loop.create_future()
+        """How the wake ended; every caller that waits for it looks here. None: it left without a
+        verdict (a copy of an earlier incarnation that is not ours any more), so look again."""
         self.ended = asyncio.Event()
         self.gate = Gate(actor, clock=loop.time, stir=self.stir, may_serve=self.may_serve)
         self.phases = Phases()

@@ -6,8 +6,8 @@ was sent only the answer decides. A store that is away loses nothing: the frozen
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from lifecycle.errors import DependencyAway, LifecycleError
 from lifecycle.host.reaper import YIELDS, Cause
@@ -33,10 +33,10 @@ async def suspend(r: Residence, cause: Cause, *, discard: bool) -> bool:
         if _is_wanted(r, cause):
             raise _Wanted
         r.phase = Phase.SUSPENDING
-        await _unless_wanted(
-            r, cause, r.write(lambda f, call: r.kit.table.begin_suspend(f, call=call)), cancel=False
+        await _unless_wanted(r, cause, lambda: _begin(r), cancel=False)
+        snapshot = (
+            None if discard else await _unless_wanted(r, cause, lambda: _save(r), cancel=True)
         )
-        snapshot = None if discard else await _unless_wanted(r, cause, _save(r), cancel=True)
         if _is_wanted(r, cause):
             raise _Wanted
     except _Wanted:
@@ -58,12 +58,16 @@ async def suspend(r: Residence, cause: Cause, *, discard: bool) -> bool:
     return True
 
 
+async def _begin(r: Residence) -> None:
+    await r.write(lambda f, call: r.kit.table.begin_suspend(f, call=call))
+
+
 def _is_wanted(r: Residence, cause: Cause) -> bool:
     return cause in YIELDS and r.gate.waiting > 0
 
 
 async def _unless_wanted(
-    r: Residence, cause: Cause, work: Coroutine[Any, Any, T], *, cancel: bool
+    r: Residence, cause: Cause, work: Callable[[], Awaitable[T]], *, cancel: bool
 ) -> T:
     """Do `work`; when a request comes meanwhile, let it in at once and raise _Wanted.
 
@@ -92,10 +96,10 @@ async def _unless_wanted(
     return result
 
 
-async def _caught(work: Coroutine[Any, Any, T]) -> T | Exception:
+async def _caught(work: Callable[[], Awaitable[T]]) -> T | Exception:
     """An error is a result here: raised inside the group it would arrive wrapped."""
     try:
-        return await work
+        return await work()
     except Exception as error:  # noqa: BLE001 # raised again by whoever takes the result
         return error
 
@@ -171,7 +175,7 @@ async def after_exit(r: Residence) -> bool:
         await _checkpoint_and_fail(r, snapshot, reason)
     else:
         if r.record.state == "RUNNING":
-            await r.write(lambda f, call: r.kit.table.begin_suspend(f, call=call))
+            await _begin(r)
         active_ms = r.active_ms()
         await r.write(
             lambda f, call: r.kit.table.commit_suspend(
