@@ -427,3 +427,24 @@ def test_the_relay_works_on_uvloop_as_on_the_stock_loop() -> None:
                 assert (await relay.talk(b"nonsense\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
 
     uvloop.run(talk_to_it())
+
+
+async def test_a23_a_herd_on_a_sleeping_actor_is_served_whole_when_it_wakes() -> None:
+    async with actor(echo) as port:
+        usher = FakeUsher(port=port, asleep=True)
+        async with running(usher) as relay:
+
+            async def call(number: int) -> bytes:
+                reader, writer = await relay.connect()
+                writer.write(b"GET /%d HTTP/1.1\r\n%b\r\n" % (number, HOST))
+                _, _, body = await read_answer(reader)
+                writer.close()
+                return body.partition(b" HTTP")[0]
+
+            async with asyncio.TaskGroup() as group:
+                calls = [group.create_task(call(number)) for number in range(200)]
+                async with asyncio.timeout(SCALE):
+                    while relay.relay.parking.count < 200:
+                        await asyncio.sleep(0)
+                usher.awake.set()
+            assert [c.result() for c in calls] == [b"GET /%d" % n for n in range(200)]
