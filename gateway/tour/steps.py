@@ -167,7 +167,7 @@ class Tour:
         self._pid = residence.get("pid")
         memory = (residence.get("memory") or 0) / 1e6
         self._stage.seen(
-            f"frozen: process {self._pid}, {residence.get('runtime')}, {memory:.0f} MB"
+            f"frozen: process {self._pid} ({residence.get('runtime')}), {memory:.0f} MB"
         )
         answer = await self._visitor.visit(FIRST, NAMESPACE)
         self._raised_both(Count.of(answer, FIRST))
