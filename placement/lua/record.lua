@@ -65,8 +65,8 @@ local function tell()
     record.e, record.r, record.s, record.o or ''}, ' '))
 end
 
--- Of the call that put an actor to rest a few letters will do: see is_repeated.
-local function remembered() return record.i and call or string.sub(call, 1, 4) end
+-- Of the call that put an actor to rest half will do: see is_repeated.
+local function remembered() return record.i and call or string.sub(call, 1, 8) end
 
 -- One transition: into `state`, with the fields in `set` and without those in `unset`.
 local function move(state, set, unset)

@@ -109,6 +109,6 @@ def _asleep(n: int) -> bytes:
     """A record as commit_suspend leaves it, with a snapshot's id as the vault makes them."""
     now = 1_763_930_000_000 + n
     snapshot = f"7-{n:026}"
-    record = Packed(f"{n:016x}", "S", 7, 40, "counter", now, now, "c0ff", snapshot, "worker-1")
+    record = Packed(f"{n:016x}", "S", 7, 40, "counter", now, now, "c0ffee00", snapshot, "worker-1")
     # As Lua packs it: without the empty places at the end.
     return msgspec.msgpack.encode(msgspec.to_builtins(record)[:10])

@@ -321,6 +321,13 @@ async def test_commit_repeated_is_done_until_somebody_else_moved(table: Table) -
     assert late.outcome is Outcome.STALE
 
 
+async def test_other_call_with_the_fence_that_put_it_to_rest_is_stale(table: Table) -> None:
+    shown = (await suspending(table)).fence()
+    left = done(await table.release(shown, reason="exited", failed=False))
+    late = await table.commit_suspend(shown, snapshot="s", active_ms=1)
+    assert (late.outcome, late.record) == (Outcome.STALE, left)
+
+
 async def test_policy_set_in_between_does_not_hide_the_owners_last_call(table: Table) -> None:
     shown, call = (await running(table)).fence(), new_uid()
     done(await table.begin_suspend(shown, call=call))
