@@ -94,8 +94,7 @@ class TemplateActions:
             user = next((record for record in page if wanted.takes(record)), None)
             if user is not None:
                 raise TemplateInUse(
-                    f"actors are of template {namespace}/{name}, {user.actor} for one: delete "
-                    "them first, or force it"
+                    f"actors are of template {namespace}/{name}, {user.actor} for one"
                 )
             if cursor is None:
                 return

@@ -7,7 +7,7 @@ NOT_FOUND = 4
 # What to do, by the `reason` of the API's answer. The message itself says what is the matter.
 REMEDIES = {
     "busy": "give its requests time with --wait 30s, or cut them with --force",
-    "in-use": "see `rouse actor list`; --force deletes it all the same",
+    "in-use": "delete them first, or delete it all the same with --force",
     "unauthenticated": "put the shared key into ROUSE_ADMIN_KEY",
     "foreign-host": "use the address that the API listens on",
     "no-actor": "see `rouse actor list`; another namespace is -n NAMESPACE",

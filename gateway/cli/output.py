@@ -42,7 +42,7 @@ def table(rows: Sequence[Row], columns: Sequence[str]) -> str:
     """Left-aligned columns; an empty list says so."""
     if not rows:
         return "none"
-    cells = [[column.rpartition(".")[2].upper() for column in columns]]
+    cells = [_headings(columns)]
     cells += [[_cell(row, column) for column in columns] for row in rows]
     widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
     lines = (
@@ -50,6 +50,15 @@ def table(rows: Sequence[Row], columns: Sequence[str]) -> str:
         for line in cells
     )
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _headings(columns: Sequence[str]) -> list[str]:
+    """A column's last part; the whole of it where another column ends alike."""
+    headings: list[str] = []
+    for column in columns:
+        short = column.rpartition(".")[2].upper()
+        headings.append(column.upper() if short in headings else short)
+    return headings
 
 
 def _rows(answer: object) -> Sequence[Row]:

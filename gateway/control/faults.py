@@ -80,6 +80,7 @@ async def answer_faults(request: web.Request, handler: Handler) -> web.StreamRes
         message = "an error of ours; the log has it under this request id"
         answer = render(500, "internal", message, None, request_id)
     answer.headers["X-Request-Id"] = request_id
+    answer.headers["Server"] = "rouse"  # not which versions we are made of
     answer.headers["X-Content-Type-Options"] = "nosniff"
     answer.headers.setdefault("Cache-Control", "no-store")
     if request.method not in ("GET", "HEAD"):

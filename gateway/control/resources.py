@@ -87,6 +87,12 @@ class Woken(msgspec.Struct, frozen=True, kw_only=True):
     phases: Phases
     """Milliseconds."""
 
+    @classmethod
+    def of(cls, here: Here) -> "Woken":
+        measured = msgspec.structs.asdict(here.phases)
+        rounded = {name: round(took, 1) for name, took in measured.items()}
+        return cls(began=here.began, phases=Phases(**rounded))
+
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str
@@ -132,7 +138,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
             active=_instant(record.active_ms),
             policy=None if record.policy is None else msgspec.json.decode(record.policy),
             residence=None if resident is None else Residence.of(resident),
-            wake=msgspec.UNSET if here is None else Woken(began=here.began, phases=here.phases),
+            wake=msgspec.UNSET if here is None else Woken.of(here),
         )
 
 

@@ -11,6 +11,14 @@ def test_columns_are_aligned_and_absent_values_are_dashes() -> None:
     assert table(rows, ("a", "b.c")) == "A       C\nx       1\nlonger  -"
 
 
+def test_columns_that_end_alike_are_told_apart() -> None:
+    row = {"state": "RUNNING", "residence": {"state": "frozen"}}
+    assert table([row], ("state", "residence.state")).splitlines()[0].split() == [
+        "STATE",
+        "RESIDENCE.STATE",
+    ]
+
+
 def test_values_of_all_kinds_fit_a_cell() -> None:
     row = {"yes": True, "list": ["a", "b"], "map": {"zone": "a"}, "empty": [], "zero": 0}
     assert table([row], ("yes", "list", "map", "empty", "zero")).splitlines()[1].split() == [

@@ -32,6 +32,11 @@ async def test_a78_the_body_has_all_fields_and_repeats_a_sane_request_id(admin: 
     assert "<" not in error["request_id"] and len(error["request_id"]) == 16
 
 
+async def test_an_answer_does_not_say_what_we_are_made_of(admin: Admin) -> None:
+    async with admin.session.get(admin.url + "/healthz") as answer:
+        assert answer.headers["Server"] == "rouse"
+
+
 async def test_a_wrong_method_says_which_are_right(admin: Admin) -> None:
     async with admin.session.delete(admin.url + "/v1/workers") as answer:
         assert answer.status == 405 and "GET" in answer.headers["Allow"]

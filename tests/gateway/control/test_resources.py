@@ -2,7 +2,8 @@
 
 import msgspec
 
-from gateway.control.resources import Actor, Worker
+from gateway.control.resources import Actor, Woken, Worker
+from lifecycle.messages import Here, Phases
 from placement.model import ActorId, ActorRecord, ActorState, WorkerRecord
 
 
@@ -43,3 +44,10 @@ def test_a_worker_is_shown_with_its_labels() -> None:
     shown = Worker.of(record)
     assert (shown.id, shown.free, shown.runtimes) == ("w1", 1, ["process"])
     assert shown.labels == {"zone": "a"} and shown.heartbeat is None
+
+
+def test_phases_are_told_to_a_tenth_of_a_millisecond() -> None:
+    phases = Phases(total=63.00000000010186, ready=0.04)
+    here = Here(uid="u", epoch=1, worker="w1", door="d", phases=phases, began=True)
+    told = Woken.of(here).phases
+    assert (told.total, told.ready) == (63.0, 0.0)
