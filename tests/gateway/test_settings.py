@@ -1,5 +1,6 @@
 """Settings: the nearest source wins, and a wrong one is named by where it was set."""
 
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -158,3 +159,8 @@ def test_a_gateway_does_not_ask_for_what_only_workers_open() -> None:
     load("gateway", None, HOME, overrides)
     with pytest.raises(BadSettings, match=r"rpc\.listen 0\.0\.0\.0:9000 can be reached"):
         load("worker", None, HOME, overrides)
+
+
+def test_settings_travel_to_another_process_unchanged() -> None:
+    settings = up({"ROUSE_SNAPSHOTS_CACHE_BYTES": "1Gi", "ROUSE_WORKER_LABELS": "zone=a"})
+    assert pickle.loads(pickle.dumps(settings)) == settings
