@@ -10,7 +10,7 @@ machine has. It lives on when the worker dies and is found again by its record.
 import os
 import subprocess
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from runtimes import bwrap, limits, netns, userns, view
@@ -43,14 +43,22 @@ WRITABLE_INSIDE = ("/tmp", "/var/tmp", "/dev/shm")
 
 
 class Bubblewrap:
-    """`privileged`: the worker may give each actor a network and a user id (it is root)."""
+    """`privileged`: the worker may give each actor a network and a user id (it is root). `hidden`:
+    directories of rouse's own, covered where a working directory would show them."""
 
     runtime = RuntimeClass.BUBBLEWRAP
 
     def __init__(
-        self, root: Path, *, tree: Tree | None, ports: Ports, privileged: bool | None = None
+        self,
+        root: Path,
+        *,
+        tree: Tree | None,
+        ports: Ports,
+        hidden: Sequence[Path] = (),
+        privileged: bool | None = None,
     ) -> None:
         self._root = root
+        self._hidden = (root, *hidden)
         self._tree = tree
         self._ports = ports
         self._privileged = os.geteuid() == 0 if privileged is None else privileged
@@ -158,12 +166,6 @@ class Bubblewrap:
             extra_pids=HOLDERS,
         )
 
-        def began(process: Pid) -> None:
-            sandbox.record.roots.append(process)
-            sandbox.record.spared.append(process.pid)
-            if sandbox.cgroup is not None:
-                sandbox.cgroup.join(process.pid)
-
         output = open_for_actor(sandbox.record.fifo)
         try:
             return bwrap.launch(
@@ -174,7 +176,7 @@ class Bubblewrap:
                 account=f"actor:x:{user}:{user}:actor:{env['HOME']}:/bin/sh\n",
                 user_namespace=self._user_namespace() if self._privileged else None,
                 output=output,
-                began=began,
+                began=lambda process: self._sandboxes.began(sandbox, process, spared=True),
                 at_gate=lambda pid: limits.apply(pid, bounds),
             )
         finally:
@@ -199,7 +201,7 @@ class Bubblewrap:
             *view.system(),
             *(() if self._privileged else view.network_files()),
             *view.devices(spec.resources.memory_bytes),
-            *view.read_only(shown, hidden=[self._root, spec.directory.parent]),
+            *view.read_only(shown, hidden=[*self._hidden, spec.directory.parent]),
             *view.durable(spec.durable),
             *("--chdir", str(start_in)),
         ]

@@ -29,12 +29,12 @@ def wanted(
 
 
 def apply(pid: int, limits: dict[int, int]) -> None:
-    """Set soft and hard limits of a running process. Nothing where the system cannot (macOS)."""
+    """Set soft and hard limits of a running process. Nothing where the system cannot (macOS) or
+    the process is gone."""
     if sys.platform != "linux":
         return
-    for number, most in limits.items():
-        before = resource.prlimit(pid, number)
-        hard = before[1]
-        bounded = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(ProcessLookupError):
+        for number, most in limits.items():
+            _, hard = resource.prlimit(pid, number)
+            bounded = most if hard == resource.RLIM_INFINITY else min(most, hard)
             resource.prlimit(pid, number, (bounded, bounded))

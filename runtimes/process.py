@@ -138,7 +138,7 @@ class Process:
         finally:
             os.close(output)
         main = procfs.identify(pid)
-        sandbox.record.roots.append(main)
+        self._sandboxes.began(sandbox, main)
         self._confine(sandbox, main, bounds)
         return main
 
@@ -146,9 +146,10 @@ class Process:
         # It runs already: a shell in between that joins the cgroup first would leave its traces
         # in the environment. Children inherit both, so only those of the first instant are looked
         # for. `process` is for trusted code; nobody is in a hurry to escape.
-        done: set[Pid] = set()
+        limits.apply(main.pid, bounds)
+        done = {main}
         for _ in range(JOIN_ROUNDS):
-            new = ({main} | (procfs.family([main]) if done else set())) - done
+            new = procfs.family([main]) - done
             if not new:
                 return
             for member in new:

@@ -119,11 +119,17 @@ def everyone() -> Iterator[Stat]:
 def family(roots: Iterable[Pid], marker: str | None = None) -> set[Pid]:
     """Everyone that descends from a root, shares its session, or carries `marker` in the
     environment it was started with: together they also find a daemon that left its parents."""
-    known = {root.pid: root.started for root in roots}
     people = list(everyone())
     alive = {person.pid: person for person in people}
-    members = {pid for pid, began in known.items() if pid in alive and alive[pid].started == began}
-    members |= {person.pid for person in people if person.session in known}
+    # A number that is a session's cannot be given away while the session has a member. So where
+    # a root's number is another process's by now, that is another session too.
+    sessions = {
+        root.pid
+        for root in roots
+        if (found := stat(root.pid)) is None or found.started == root.started
+    }
+    members = {pid for pid in sessions if pid in alive}
+    members |= {person.pid for person in people if person.session in sessions}
     if marker is not None:
         members |= {person.pid for person in people if _is_marked(person.pid, marker)}
     grew = True

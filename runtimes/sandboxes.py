@@ -54,6 +54,9 @@ class Sandbox:
             found = {procfs.identify(pid) for pid in self.cgroup.pids()}
             # Beside the cgroup's: a root that died in between, or never got into it.
             found |= {root for root in self.roots if procfs.is_alive(root)}
+            if self.record.handle is None:
+                # Half begun: a child may have been forked before its parent had joined.
+                found |= procfs.family(self.roots, marker=str(self.record.directory))
             return {member for member in found if procfs.is_alive(member)}
         return procfs.family(self.roots, marker=str(self.record.directory))
 
@@ -117,6 +120,16 @@ class Sandboxes:
         except BaseException:
             await self._end(sandbox)
             raise
+
+    def began(self, sandbox: Sandbox, process: Pid, *, spared: bool = False) -> None:
+        """A process of a start, written down at once: a worker that dies now leaves a record by
+        which the next one ends it. `spared`: it holds the sandbox and is not the actor."""
+        if sandbox.cgroup is not None:
+            sandbox.cgroup.join(process.pid)
+        sandbox.record.roots.append(process)
+        if spared:
+            sandbox.record.spared.append(process.pid)
+        self._records.write(sandbox.record)
 
     def keep(self, sandbox: Sandbox, handle: Handle) -> Handle:
         """The start is complete: from here on the sandbox is watched and its output kept."""

@@ -1,0 +1,71 @@
+"""Which runtime classes work on this machine, and which of them a template gets."""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from runtimes.base import Capabilities, Driver, RuntimeClass, RuntimeFailure, Scope
+from runtimes.bubblewrap import Bubblewrap
+from runtimes.cgroups import find_tree
+from runtimes.ports import Ports
+from runtimes.process import Process
+from runtimes.spawn import in_thread
+
+AUTO = "auto"
+
+
+async def survey(root: Path, hidden: Sequence[Path] = ()) -> dict[RuntimeClass, Driver]:
+    """A driver of every class, whether it works here or not: its fingerprint says. `root` is the
+    worker's own directory for them; a driver's records are below it. `hidden`: what else of rouse's
+    no actor may see (its data directory)."""
+    tree = await in_thread(find_tree)
+    ports = Ports()
+    return {
+        RuntimeClass.BUBBLEWRAP: Bubblewrap(
+            root / "bubblewrap", tree=tree, ports=ports, hidden=hidden
+        ),
+        RuntimeClass.PROCESS: Process(root / "process", tree=tree, ports=ports),
+    }
+
+
+async def available(root: Path, hidden: Sequence[Path] = ()) -> dict[RuntimeClass, Driver]:
+    """The drivers that work here, each tried for real."""
+    found = await survey(root, hidden)
+    return {
+        runtime: driver for runtime, driver in found.items() if (await driver.fingerprint()).works
+    }
+
+
+def choose(
+    requires: Collection[str], drivers: Mapping[RuntimeClass, Driver], wanted: str
+) -> Driver:
+    """The driver of class `wanted`; for `auto` the one that isolates most of those that meet
+    `requires`. Raises RuntimeFailure that says of each class why not."""
+    why_not: dict[str, str] = {}
+    best: Driver | None = None
+    for runtime in RuntimeClass:
+        if wanted not in (AUTO, runtime):
+            continue
+        driver = drivers.get(runtime)
+        if driver is None:
+            why_not[runtime] = "does not work on this worker"
+        elif lacks := _lacking(requires, driver.capabilities()):
+            why_not[runtime] = "lacks " + ", ".join(lacks)
+        elif best is None or _isolation(driver) > _isolation(best):
+            best = driver
+    if best is not None:
+        return best
+    if not why_not:
+        known = ", ".join([AUTO, *RuntimeClass])
+        raise RuntimeFailure(f"there is no runtime class {wanted!r}; there are {known}")
+    reasons = "; ".join(f"{runtime} {reason}" for runtime, reason in why_not.items())
+    raise RuntimeFailure(f"no runtime class here will do: {reasons}")
+
+
+def _isolation(driver: Driver) -> int:
+    return driver.capabilities().isolation
+
+
+def _lacking(requires: Collection[str], can: Capabilities) -> list[str]:
+    meets = {"full-snapshot": Scope.FULL in can.scopes, "isolation": can.isolation > 0}
+    # A requirement we do not know is not met: better no start than one without what was asked.
+    return [requirement for requirement in requires if not meets.get(requirement, False)]
