@@ -3,13 +3,19 @@ next one with an equal pool key. What did not end cleanly is closed, never kept.
 """
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, cast
 
 from gateway.ingress.seams import Target, Ticket
 from gateway.ingress.settings import RelaySettings
 
 if TYPE_CHECKING:
+    import socket
+
     from gateway.ingress.codec.response import AnswerHead
+
+_LAST_READS = 128
+"""Of 64 KiB: more than a socket's receive buffer holds."""
 
 
 class Exchanging(Protocol):
@@ -39,6 +45,7 @@ class Upstream(asyncio.Protocol):
         "key",
         "last_answer",
         "last_edited",
+        "sock",
         "transport",
         "user",
         "was_used",
@@ -50,6 +57,7 @@ class Upstream(asyncio.Protocol):
         self._paused = False
         self.key = key
         self.transport: asyncio.Transport | None = None
+        self.sock: socket.socket | None = None
         self.user: Exchanging | None = None
         self.idle_since = 0.0
         self.was_used = False
@@ -80,10 +88,26 @@ class Upstream(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
+        if exc is not None:
+            self._read_what_is_left()
         user, self.user = self.user, None
         if user is not None:
             user.on_upstream_lost(exc)
         self._home.forget(self)
+
+    def _read_what_is_left(self) -> None:
+        """A server may answer and close before it has read the whole request. Our next write then
+        fails, and the loop gives the connection up, while the answer lies in the socket unread."""
+        # Both loops leave the descriptor with this object until after connection_lost, and take it
+        # out (fileno is -1) when they close it: it can't be somebody else's by now.
+        with suppress(OSError):
+            for _ in range(_LAST_READS):
+                if self.user is None or self.sock is None or self.sock.fileno() < 0:
+                    return
+                data = self.sock.recv(65_536)
+                if not data:
+                    return
+                self.user.on_answer(data)
 
     def pause_writing(self) -> None:
         if self.user is not None:
@@ -166,7 +190,7 @@ class Upstreams:
     async def _connect(self, target: Target, key: object) -> Upstream:
         loop = asyncio.get_running_loop()
         connection = Upstream(self, key, self._settings.buffer_bytes)
-        sock = target.open_socket()
+        connection.sock = sock = target.open_socket()
         try:
             await loop.sock_connect(sock, target.sockaddr)
             if isinstance(target.sockaddr, str):

@@ -5,8 +5,10 @@
 
 import asyncio
 import json
+from collections.abc import Callable, Coroutine
 
 import pytest
+import uvloop
 
 from gateway.ingress.settings import RelaySettings
 from tests.gateway.ingress.support import (
@@ -349,3 +351,25 @@ async def test_http_1_0_is_never_told_to_continue() -> None:
         writer.write(b"hi")
         assert (await read_answer(reader))[0] == 200
         writer.close()
+
+
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
+def test_an_answer_given_before_the_body_was_read_is_not_lost_with_the_connection(
+    runner: Callable[[Coroutine[None, None, None]], None],
+) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig")
+        await writer.drain()  # then it closes over unread bytes, which resets the connection
+
+    async def upload() -> None:
+        async with actor(refuse) as port, running(FakeUsher(port=port)) as relay:
+            for _ in range(20):
+                reader, writer = await relay.connect()
+                writer.write(b"POST / HTTP/1.1\r\n%bContent-Length: 9000000\r\n\r\n" % HOST)
+                writer.write(b"x" * 4_000_000)
+                status, _, body = await read_answer(reader)
+                assert (status, body) == (413, b"big")
+                writer.transport.abort()
+
+    runner(upload())
