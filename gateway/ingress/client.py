@@ -329,9 +329,12 @@ class ClientConnection(asyncio.Protocol):
         if self.user is None and not self.buffer:
             self.close()
 
-    def abort(self) -> None:
+    def cut(self) -> None:
         if self.user is not None:
             self.user.cut()
+
+    def abort(self) -> None:
+        self.cut()
         if self._transport is not None:
             self._transport.abort()
 

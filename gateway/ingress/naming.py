@@ -77,7 +77,9 @@ class EdgeNaming:
         default_namespace: str = "default",
         remembered: int = 65_536,
     ) -> None:
-        self._suffixes = tuple("." + domain.lower().strip(".") for domain in base_domains)
+        suffixes = ("." + domain.lower().strip(".") for domain in base_domains)
+        # The longest first: one base domain may lie under another.
+        self._suffixes = tuple(sorted(suffixes, key=len, reverse=True))
         self._by_fields = by_fields
         self._default_namespace = default_namespace
         self._remembered = remembered

@@ -11,7 +11,7 @@ from gateway.ingress.naming import Naming
 from gateway.ingress.parking import Parking
 from gateway.ingress.parts import Parts
 from gateway.ingress.seams import Usher
-from gateway.ingress.server import TICK_S, Connections, Listen, Listeners
+from gateway.ingress.server import LAST_WORDS_S, TICK_S, Connections, Listen, Listeners
 from gateway.ingress.settings import RelaySettings
 from gateway.ingress.upstream import Upstreams
 
@@ -69,11 +69,13 @@ class Relay:
             async with asyncio.TaskGroup() as group:
                 self._parts.group = group
                 self._is_running.set()
-                await self._tick_until_stopped()
-                self._connections.abort()
+                try:
+                    await self._tick_until_stopped()
+                finally:
+                    # Before the group ends: what is begun after that would have no parent.
+                    self._listeners.close()
+                    self._connections.abort()
         finally:
-            self._listeners.close()
-            self._connections.abort()
             self._parts.upstreams.close()
             self._flush()
 
@@ -92,6 +94,10 @@ class Relay:
         self._parts.is_draining = True
         self._listeners.close()
         whole = await self._connections.drain(self._parts.time() + grace_s)
+        if not whole:
+            # Whoever still waits is told so, and gets a moment to read it.
+            self._connections.cut()
+            await self._connections.drain(self._parts.time() + LAST_WORDS_S)
         self._connections.abort()
         self._stop.set()
         return whole

@@ -12,6 +12,7 @@ from gateway.ingress.client import ClientConnection
 from gateway.ingress.parts import Parts
 
 TICK_S = 0.25
+LAST_WORDS_S = 0.5
 _BACKLOG = 4096
 
 
@@ -37,6 +38,8 @@ class Listen:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if self.reuse_port:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            # Accepted sockets inherit it: a client that vanished must not hold a ticket for ever.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             sock.bind(address)
         except BaseException:
             sock.close()
@@ -119,6 +122,11 @@ class Connections:
         except TimeoutError:
             return False
         return True
+
+    def cut(self) -> None:
+        """End every exchange now: with an answer of ours where none has begun."""
+        for connection in list(self._all):
+            connection.cut()
 
     def abort(self) -> None:
         for connection in list(self._all):

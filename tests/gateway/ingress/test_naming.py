@@ -91,3 +91,9 @@ def test_what_is_no_name_is_refused(host: str, target: bytes, reason: Reason) ->
     with pytest.raises(Refusal) as caught:
         name(host, target)
     assert caught.value.reason is reason
+
+
+def test_of_two_base_domains_the_nearer_one_counts() -> None:
+    naming = EdgeNaming(base_domains=("example.com", "run.example.com"))
+    assert place("a1.demo.run.example.com", naming=naming).demand.actor == A1
+    assert place("a1.demo.example.com", naming=naming).demand.actor == A1

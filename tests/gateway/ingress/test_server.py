@@ -105,3 +105,32 @@ async def test_a_drain_that_runs_out_of_grace_cuts_what_is_left() -> None:
         assert await relay.relay.drain(0.01) is False
         assert relay.usher.all_closed_once()
         writer.close()
+
+
+async def test_a74_who_still_waits_when_the_grace_is_over_is_told_so() -> None:
+    usher = FakeUsher(asleep=True)
+    async with running(usher) as relay:
+        reader, writer = await relay.connect()
+        writer.write(GET)
+        await asyncio.wait_for(usher.waiting.wait(), SCALE)
+        assert await relay.relay.drain(0.01) is False
+        status, _, body = await read_answer(reader)
+        assert status == 503 and b'"shutting-down"' in body
+        writer.close()
+
+
+async def test_cancelling_run_leaves_nothing_open() -> None:
+    usher = FakeUsher(asleep=True)
+    relay = Relay(naming=EdgeNaming(), usher=usher)
+    async with asyncio.TaskGroup() as group:
+        run = group.create_task(relay.run())
+        (address,) = await relay.start([Listen()])
+        reader, writer = await asyncio.open_connection("127.0.0.1", address.rpartition(":")[2])
+        writer.write(GET)
+        await asyncio.wait_for(usher.waiting.wait(), SCALE)
+        run.cancel()
+        await asyncio.wait([run])
+        assert (relay.meters.inflight, relay.parking.count) == (0, 0)
+        assert usher.gave_up.is_set()
+        writer.close()
+        reader.feed_eof()
