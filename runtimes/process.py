@@ -147,9 +147,8 @@ class Process:
         # in the environment. Children inherit both, so only those of the first instant are looked
         # for. `process` is for trusted code; nobody is in a hurry to escape.
         limits.apply(main.pid, bounds)
-        done = {main}
+        new, done = procfs.children(main), {main}
         for _ in range(JOIN_ROUNDS):
-            new = procfs.family([main]) - done
             if not new:
                 return
             for member in new:
@@ -157,6 +156,7 @@ class Process:
                     sandbox.cgroup.join(member.pid)
                 limits.apply(member.pid, bounds)
             done |= new
+            new = {child for parent in done for child in procfs.children(parent)} - done
 
 
 def _keeps(tree: Tree | None) -> tuple[str, ...]:

@@ -60,6 +60,7 @@ def test_family_is_children_session_and_marked() -> None:
     child.stdout.readline()
     root = procfs.identify(child.pid)
     assert len(procfs.family([root])) == 3
+    assert procfs.children(root) == procfs.family([root]) - {root}
     child.kill()
     child.wait()
     # Its children are orphans now: one is still in the session, one only carries the mark.
