@@ -269,8 +269,8 @@ class Exchange:
 
     def _let_body_flow(self) -> None:
         self._holding = False
-        if self._kept_size > self._parts.settings.replay_bytes:
-            self._kept = None
+        if self._kept_size > self._parts.settings.replay_bytes and not self.is_request_done:
+            self._kept = None  # what is all here already may as well stay until the answer
         if self._owes_continue():
             self._told_continue = True
             self.client.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # RFC 9110, section 10.1.1

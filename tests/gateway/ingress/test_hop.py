@@ -92,7 +92,7 @@ async def test_through_edge_and_door_an_actor_sees_one_request_and_no_trace_of_t
         assert door.demands[0].epoch == 3
 
 
-@pytest.mark.parametrize("size", [2, 1_000_000])
+@pytest.mark.parametrize("size", [2, 66_000, 150_000, 1_000_000])
 async def test_a28_a_post_to_a_stale_door_reaches_the_right_one_once(size: int) -> None:
     async with (
         actor(echo) as port,
