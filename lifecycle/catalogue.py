@@ -7,7 +7,8 @@ from collections.abc import Callable
 from lifecycle.documents import template_from_json
 from lifecycle.errors import DependencyAway
 from lifecycle.templates import Template
-from placement.catalog import Catalog
+from lifecycle.strict import NotUnderstood
+from placement.catalog import Catalog, TemplateRecord
 from placement.errors import PlacementError
 
 FRESH_S = 5.0
@@ -43,7 +44,7 @@ class KnownTemplates:
             if held is not None:
                 return held[1]
             raise DependencyAway(f"template {namespace}/{name} cannot be read: {error}") from error
-        template = None if document is None else template_from_json(document.body)
+        template = None if document is None else _read(document)
         self._known[key] = (self._clock(), template)
         return template
 
@@ -57,7 +58,16 @@ class KnownTemplates:
                 documents = await self._catalog.list(namespace)
         except (PlacementError, TimeoutError) as error:
             raise DependencyAway(f"templates of {namespace} cannot be read: {error}") from error
-        templates = [template_from_json(document.body) for document in documents]
+        templates = [_read(document) for document in documents]
         found = next((t for t in templates if t.create_on_request), None)
         self._creators[namespace] = (self._clock(), found)
         return found
+
+
+def _read(document: TemplateRecord) -> Template:
+    try:
+        return template_from_json(document.body)
+    except NotUnderstood as error:
+        raise DependencyAway(
+            f"template {document.namespace}/{document.name} was stored by another version: {error}"
+        ) from error

@@ -31,7 +31,7 @@ from placement.table import Table
 log = logging.getLogger(__name__)
 
 _SEARCH_S = 30.0
-"""One shared search of an actor whose template does not say; callers with time left begin another."""
+"""One shared search where the template does not say; callers with time left begin another."""
 _PAUSE_S = (0.01, 0.25)
 """Between tries when all are full or a worker cannot be reached: first and longest."""
 _FOLLOW = 4
@@ -118,7 +118,7 @@ class Waker:
 
     async def _look(self, actor: ActorId, distrust: bool, request_id: str) -> Here:
         loop = asyncio.get_running_loop()
-        record = await self._record(actor)
+        record = await self._table.read(actor) or await self._create(actor)
         if record.state is ActorState.RUNNING and not distrust:
             return _running(record)
         template = await self._templates.get(actor.namespace, record.template)
@@ -138,7 +138,11 @@ class Waker:
             await asyncio.sleep(pause * self._rng.uniform(0.5, 1.0))
             pause = min(pause * 2, _PAUSE_S[1])
             await self._roster.refresh()
-            record = await self._record(actor)
+            # Not created again: it was there, so somebody deleted it meanwhile.
+            found = await self._table.read(actor)
+            if found is None:
+                raise NoSuchActor(f"{actor} was deleted", actor=actor)
+            record = found
             if record.state is ActorState.RUNNING and not distrust:
                 return _running(record)
         if isinstance(last, NoCapacity):
@@ -147,10 +151,7 @@ class Waker:
         late.budget_s = budget_s
         raise late
 
-    async def _record(self, actor: ActorId) -> ActorRecord:
-        record = await self._table.read(actor)
-        if record is not None:
-            return record
+    async def _create(self, actor: ActorId) -> ActorRecord:
         template = await self._templates.creator(actor.namespace)
         if template is None:
             raise NoSuchActor(

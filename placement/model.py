@@ -235,8 +235,6 @@ class WorkerRecord:
     labels: dict[str, str] = field(default_factory=dict)
     warm: tuple[str, ...] = ()
     """Templates (`namespace/name`) that start faster here (zygote, unpacked root)."""
-    local: tuple[str, ...] = ()
-    """Ids of snapshots whose files are still here, so that a wake fetches nothing; the latest."""
     draining: bool = False
     heartbeat_ms: int = 0
 

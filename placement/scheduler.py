@@ -14,7 +14,7 @@ the worker's own clock."""
 
 class Why(StrEnum):
     LOCAL = "local"
-    """It had the actor last and still has the snapshot's files."""
+    """It had the actor last and so probably has the snapshot's files."""
     WARM = "warm"
     """The template starts faster there."""
     FREE = "free"
@@ -57,8 +57,9 @@ def can_take(worker: WorkerRecord, requires_runtimes: Collection[str]) -> bool:
 
 
 def has_local(worker: WorkerRecord, record: ActorRecord) -> bool:
-    # Only its last worker: another one's copy of that id would be of an epoch before.
-    return record.worker == worker.worker and record.snapshot in worker.local
+    # Its last worker keeps the files of its snapshot for a while. A hint: where they were dropped
+    # since, the wake fetches them; a list of them all in each heartbeat would cost more than that.
+    return record.worker == worker.worker and record.snapshot is not None
 
 
 def _freer_of_two(workers: list[WorkerRecord], rng: Random) -> WorkerRecord:

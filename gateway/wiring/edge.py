@@ -6,6 +6,7 @@ actor sees a byte, and `forget` makes the next look ask the worker instead of be
 
 import asyncio
 import socket
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -147,7 +148,7 @@ class EdgeUsher:
 
     async def _find(self, demand: Demand) -> Ticket:
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        began = time.monotonic()
         actor = demand.actor
         while True:
             ticket = await self._at_home(demand)
@@ -160,7 +161,7 @@ class EdgeUsher:
                 distrust=actor in self._distrusted,
             )
             self._distrusted.discard(actor)
-            waited_ms = (loop.time() - began) * 1000
+            waited_ms = (time.monotonic() - began) * 1000
             if self._local is not None and here.worker == self._local_worker:
                 ticket = self._local.admit(actor, demand.port)
                 if ticket is None:

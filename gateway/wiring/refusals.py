@@ -21,6 +21,7 @@ REASONS: dict[type[LifecycleError], Reason] = {
     errors.WakeTimedOut: Reason.WAKING,
     errors.StartFailed: Reason.FAILED_START,
     errors.SnapshotRefused: Reason.FAILED_START,
+    errors.SnapshotFailed: Reason.UNAVAILABLE,
     errors.ShuttingDown: Reason.SHUTTING_DOWN,
     errors.QueueFull: Reason.QUEUE_FULL,
     errors.NotHere: Reason.STALE_ROUTE,

@@ -36,7 +36,9 @@ async def open_vault(settings: Settings, cache: Path | None) -> AsyncIterator[Va
     url = settings.snapshots.url or f"file://{data / 'snapshots'}"
     wanted = settings.snapshots.key_file
     master = load_key(wanted) if wanted is not None else load_or_make_key(data / "snapshot.key")
-    vault = Vault(open_store(url), SnapshotKeys(master), cache, settings.snapshots.cache_bytes)
+    # A cache beside a store that is a directory already would only hold everything twice.
+    kept = None if url.startswith("file:") else cache
+    vault = Vault(open_store(url), SnapshotKeys(master), kept, settings.snapshots.cache_bytes)
     try:
         yield vault
     finally:

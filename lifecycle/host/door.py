@@ -5,6 +5,7 @@ taken back, or for the wake that follows one; it never looks for the actor anywh
 """
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from lifecycle import errors
@@ -43,8 +44,7 @@ class Door:
         deadline: float,
     ) -> ActorTicket:
         """A ticket by `deadline` (loop time). Raises LifecycleError; NotHere when it never was."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        began = time.monotonic()
         kind = "thaw"
         residence = self._residents.get(actor)
         if residence is None:
@@ -62,7 +62,7 @@ class Door:
                 continue
             ticket = self._take(residence, port, uid if kind == "thaw" else None, epoch)
             if ticket is not None:
-                total = (loop.time() - began) * 1000
+                total = (time.monotonic() - began) * 1000
                 ticket.wake = WakeTimes(kind, _told(kind, residence.phases, total))
                 return ticket
             try:

@@ -12,6 +12,9 @@ _FIRST_PAUSE_S = 0.002
 _LONGEST_PAUSE_S = 0.05
 _PROBE_S = 2.0
 """One probe's own limit: a program may accept and answer later, a hung one must not hold us."""
+_CONNECT_S = 0.1
+"""A SYN that was lost while the sandbox's loopback came up is sent again by the kernel only after
+a second: a new connect is sooner."""
 
 
 class NotReady(Exception):
@@ -47,7 +50,8 @@ async def _probe(endpoint: Endpoint, rule: Readiness, template: Template) -> str
     loop = asyncio.get_running_loop()
     sock = endpoint.open_socket()
     try:
-        await loop.sock_connect(sock, endpoint.sockaddr)
+        async with asyncio.timeout(_CONNECT_S):
+            await loop.sock_connect(sock, endpoint.sockaddr)
         if rule.path is None:
             return ""
         host = f"{template.name}.{template.namespace}"

@@ -6,6 +6,7 @@ was sent only the answer decides. A store that is away loses nothing: the frozen
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -27,7 +28,7 @@ class _Wanted(Exception):
 async def suspend(r: Residence, cause: Cause, *, discard: bool) -> bool:
     """True when the actor is suspended and gone from here; False when it stays."""
     r.gate.shut()
-    began = r.clock()
+    began = time.monotonic()
     try:
         await r.freeze()
         if _is_wanted(r, cause):
@@ -48,7 +49,7 @@ async def suspend(r: Residence, cause: Cause, *, discard: bool) -> bool:
     # Nothing may come between here and the call: from now on only its answer decides.
     await _commit(r, snapshot)
     r.kit.meters.suspends["committed", cause] += 1
-    r.kit.meters.phase("suspend", r.clock() - began)
+    r.kit.meters.phase("suspend", time.monotonic() - began)
     log.info(
         "actor suspended",
         extra={"actor": str(r.actor), "cause": str(cause), "epoch": r.record.epoch},

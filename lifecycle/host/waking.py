@@ -7,6 +7,7 @@ claim tells, and a step that fails releases the actor, so that the next request 
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -37,7 +38,8 @@ _CALL_BUDGET_S = 10.0
 
 async def wake(r: Residence) -> bool:
     """Bring the actor up; False when it does not run here, with `awake` telling why."""
-    clock, began = r.clock, r.clock()
+    # Not the loop's clock: uvloop's moves in whole milliseconds, once per turn.
+    clock, began = time.monotonic, time.monotonic()
     try:
         answer = await _claim(r)
         if isinstance(answer, There):

@@ -25,7 +25,6 @@ LEFT = WorkerRecord(
     free=4,
     runtimes=("process",),
     labels={"zone": "z1"},
-    local=("7-abc",),
 )
 NEXT = replace(LEFT, incarnation="a2")
 ENOUGH_S = 30.0

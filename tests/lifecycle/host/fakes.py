@@ -172,7 +172,7 @@ class SlowStore(LocalStore):
         await super().create(key, body)
 
 
-TEMPLATE = {
+TEMPLATE: dict[str, object] = {
     "apiVersion": "rouse.dev/v1alpha1",
     "kind": "ActorTemplate",
     "metadata": {"namespace": "demo", "name": "counter"},
