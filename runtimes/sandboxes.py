@@ -207,6 +207,7 @@ class Sandboxes:
                 continue
             record = self._records.read(slug)
             if record is None:
+                self._records.remove(slug)
                 continue
             await self._end(self._known.get(slug) or self._from(record))
             ended.append(slug)
