@@ -47,7 +47,10 @@ class Cgroup:
 
     async def freeze(self) -> None:
         """Return when every process stands still."""
-        (self.path / "cgroup.freeze").write_text("1")
+        try:
+            (self.path / "cgroup.freeze").write_text("1")
+        except FileNotFoundError as error:
+            raise RuntimeFailure("the sandbox is gone") from error
         give_up = time.monotonic() + FREEZE_WAIT_S
         pause_s = 0.0
         # There is no descriptor that asyncio could wait for: a change of cgroup.events shows as

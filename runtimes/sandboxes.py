@@ -117,8 +117,11 @@ class Sandboxes:
             yield sandbox
             if sandbox.record.handle is None:
                 raise RuntimeFailure("the driver kept no handle of the sandbox")
-        except BaseException:
+        except BaseException as error:
             await self._end(sandbox)
+            if isinstance(error, OSError):
+                # A full disk, a directory that is not ours, a sandbox that died under our hands.
+                raise RuntimeFailure(f"cannot start a sandbox: {error}", retryable=True) from error
             raise
 
     def began(self, sandbox: Sandbox, process: Pid, *, spared: bool = False) -> None:
@@ -273,10 +276,19 @@ class Sandboxes:
     async def _end(self, sandbox: Sandbox) -> None:
         """Kill and clear away all of it. Finished even when cancelled: half an end leaks."""
         async with sandbox.ending:
+            gone = False
+
+            def kill() -> None:
+                nonlocal gone
+                _kill_until_gone(sandbox)
+                gone = True
+
             try:
-                await in_thread(lambda: _kill_until_gone(sandbox))
+                await in_thread(kill)
             finally:
-                self._clear(sandbox)
+                # What is not gone keeps its record: a later stop or sweep tries again.
+                if gone:
+                    self._clear(sandbox)
 
     def _clear(self, sandbox: Sandbox) -> None:
         record = sandbox.record

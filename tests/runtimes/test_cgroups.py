@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from runtimes.base import Resources
+from runtimes.base import Resources, RuntimeFailure
 from runtimes.cgroups import Cgroup, Tree, find_tree
 
 TREE = find_tree()
@@ -56,6 +56,11 @@ async def test_a_frozen_group_is_killed_whole(
     group.kill()
     spinner.wait()
     assert not group.is_populated
+
+
+async def test_a_group_that_is_gone_cannot_be_frozen(tree: Tree) -> None:
+    with pytest.raises(RuntimeFailure, match="gone"):
+        await tree.at("rouse-test-never-made").freeze()
 
 
 async def test_an_empty_group_freezes_at_once(group: Cgroup) -> None:

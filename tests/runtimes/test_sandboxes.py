@@ -73,6 +73,18 @@ async def test_a_start_that_fails_ends_what_it_began(
     assert not (tmp_path / "run" / "output").exists()
 
 
+async def test_a_place_that_cannot_be_written_is_a_failure_that_may_pass(
+    tmp_path: Path, tree: Tree | None, ports: Ports
+) -> None:
+    sandboxes = Sandboxes(tmp_path / "driver", tree=tree, ports=ports)
+    (tmp_path / "run").write_text("not a directory")
+    with pytest.raises(RuntimeFailure, match="cannot start") as failure:
+        async with sandboxes.starting(spec(tmp_path)):
+            pass
+    assert failure.value.retryable
+    assert list(Records(tmp_path / "driver")) == []
+
+
 async def test_one_copy_is_not_started_twice(
     tmp_path: Path, tree: Tree | None, ports: Ports
 ) -> None:
