@@ -6,7 +6,6 @@ on each is a set of processes with a cgroup, or a family tree where there is no 
 
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 import time
@@ -24,8 +23,6 @@ from runtimes.procfs import Pid
 from runtimes.records import Record, Records
 from runtimes.spawn import in_thread
 from runtimes.watch import Watch
-
-log = logging.getLogger(__name__)
 
 END_WAIT_S = 10.0
 """A killed process may sit in the kernel for a while; longer than this is an error."""
@@ -296,9 +293,6 @@ class Sandboxes:
             sandbox.pump.close()
         with contextlib.suppress(OSError):
             record.fifo.unlink()
-        if sandbox.cgroup is not None and not sandbox.cgroup.remove():
-            log.error("a cgroup could not be removed", extra={"sandbox": record.slug})
-            return
         for port in record.ports:
             self._ports.release(port)
         self._records.remove(record.slug)
@@ -308,7 +302,8 @@ class Sandboxes:
 def _kill_until_gone(sandbox: Sandbox) -> None:
     give_up = time.monotonic() + END_WAIT_S
     pause_s = 0.0005
-    while sandbox.kill():
+    # A cgroup may be busy for an instant after its last process went.
+    while sandbox.kill() or not (sandbox.cgroup is None or sandbox.cgroup.remove()):
         if time.monotonic() > give_up:
             raise RuntimeFailure(f"processes of {sandbox.record.slug} do not end", retryable=True)
         time.sleep(pause_s)
