@@ -16,6 +16,7 @@ from gateway.wiring.listening import listen_relay, serve_app, socket_address
 from gateway.wiring.readings import of_host, of_relay
 from lifecycle.host.door import Door
 from lifecycle.host.host import Host
+from lifecycle.host.kept import Kept
 from lifecycle.host.kit import HostSettings, Kit
 from lifecycle.host.meters import HostMeters
 from lifecycle.host.places import Places
@@ -76,6 +77,7 @@ class WorkerPart:
             drivers=drivers,
             templates=backbone.templates,
             places=places,
+            kept=Kept(places.root / "kept", settings.snapshots.cache_bytes),
             meters=HostMeters(),
             settings=HostSettings(slots=settings.worker.slots, runtime=settings.worker.runtime),
             drop_connections=self._drop,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from lifecycle.catalogue import KnownTemplates
+from lifecycle.host.kept import Kept
 from lifecycle.host.meters import HostMeters
 from lifecycle.host.places import Places
 from lifecycle.snapshots.vault import Vault
@@ -60,6 +61,7 @@ class Kit:
     drivers: Mapping[RuntimeClass, Driver]
     templates: KnownTemplates
     places: Places
+    kept: Kept
     meters: HostMeters
     settings: HostSettings
     drop_connections: Callable[[object], None]

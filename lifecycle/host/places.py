@@ -41,7 +41,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
 class Places:
     def __init__(self, root: Path) -> None:
         self.root = root
-        for name in ("copies", "kept", "logs", "sandboxes"):
+        for name in ("copies", "logs", "sandboxes"):
             (root / name).mkdir(parents=True, exist_ok=True)
         root.chmod(0o700)
         self._lock: int | None = None
@@ -102,21 +102,6 @@ class Places:
                 found.append((copy, note))
         return found
 
-    def kept(self, uid: str, snapshot: str) -> Path:
-        return self.root / "kept" / f"{_checked(uid)}-{_checked(snapshot)}"
-
-    def keep(self, copy: "Copy", uid: str, snapshot: str) -> None:
-        """Move a discarded copy's durable directories where the next wake finds them."""
-        self.forget(uid)
-        shutil.rmtree(self.kept(uid, snapshot), ignore_errors=True)
-        if copy.durable.exists():
-            copy.durable.rename(self.kept(uid, snapshot))
-
-    def forget(self, uid: str) -> None:
-        """Drop what is kept of any snapshot of this actor."""
-        for path in (self.root / "kept").glob(f"{_checked(uid)}-*"):
-            shutil.rmtree(path, ignore_errors=True)
-
 
 class Copy:
     """The directory of one running copy."""
@@ -143,6 +128,11 @@ class Copy:
             )
         except (OSError, msgspec.DecodeError):
             return None
+
+    @staticmethod
+    def names(durable: tuple[str, ...]) -> frozenset[str]:
+        """What the directories of these declared paths are called."""
+        return frozenset(quote(path, safe="") for path in durable)
 
     def directories(self, durable: tuple[str, ...]) -> dict[str, Path]:
         return {path: self.durable / quote(path, safe="") for path in durable}

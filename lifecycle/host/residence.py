@@ -64,6 +64,8 @@ class Residence:
         self.exit: Exit | None = None
         self.ready_at = 0.0
         self.not_before = 0.0
+        self.saved_bytes = 0
+        """Of the files in the last snapshot that was made here."""
         self.order: Order | None = None
         self.order_done: asyncio.Future[None] | None = None
         self.stirred = asyncio.Event()

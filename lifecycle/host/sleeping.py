@@ -112,6 +112,7 @@ async def _save(r: Residence) -> str:
     directories = r.copy.directories(r.durable)
     saved = await r.kit.vault.save(owner, directories, parent=record.snapshot)
     r.kit.meters.snapshot_bytes["written"] += saved.bytes_written
+    r.saved_bytes = saved.bytes_total
     return saved.id
 
 
@@ -154,7 +155,9 @@ async def _discard(r: Residence, snapshot: str | None) -> None:
     """Killed as it is, never run again: the kept files must stay what the snapshot says."""
     await r.end_sandbox()
     if r.copy is not None and snapshot is not None:
-        await asyncio.to_thread(r.kit.places.keep, r.copy, r.record.uid, snapshot)
+        await asyncio.to_thread(
+            r.kit.kept.put, r.record.uid, snapshot, r.copy.durable, r.saved_bytes
+        )
 
 
 async def after_exit(r: Residence) -> bool:

@@ -204,10 +204,8 @@ def _make_copy(r: Residence) -> None:
     )
     copy.make(r.note)
     if record.snapshot is not None:
-        kept = r.kit.places.kept(record.uid, record.snapshot)
-        if kept.exists():
-            # Moved, not copied: from now on the files are the actor's and no cache any more.
-            kept.rename(copy.durable)
+        names = copy.names(r.template.durable)
+        r.kit.kept.take(record.uid, record.snapshot, names, copy.durable)
 
 
 def _spec(r: Residence) -> SandboxSpec:

@@ -13,6 +13,7 @@ from lifecycle.catalogue import KnownTemplates
 from lifecycle.documents import parse_template
 from lifecycle.host.door import Door
 from lifecycle.host.host import Host
+from lifecycle.host.kept import Kept
 from lifecycle.host.kit import HostSettings, Kit
 from lifecycle.host.meters import HostMeters
 from lifecycle.host.places import Places
@@ -252,6 +253,7 @@ class TestWorker:
             drivers={RuntimeClass.PROCESS: driver},
             templates=KnownTemplates(world.catalog, clock=lambda: random.random() * 1e9),
             places=self.places,
+            kept=Kept(self.places.root / "kept", 10_000_000),
             meters=HostMeters(),
             settings=HostSettings(
                 slots=slots,

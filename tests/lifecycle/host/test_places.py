@@ -66,19 +66,6 @@ def test_a_copy_without_a_readable_note_is_removed(tmp_path: Path) -> None:
     assert places.copies() == [] and not copy.path.exists()
 
 
-def test_r13_only_the_files_of_the_very_snapshot_are_kept(tmp_path: Path) -> None:
-    places = Places(tmp_path)
-    for epoch, snapshot in ((3, "3-aa"), (4, "4-bb")):
-        copy = places.copy(UID, epoch)
-        copy.make(note(copy.sandbox))
-        directory = copy.directories(("/data",))["/data"]
-        directory.mkdir(parents=True)
-        (directory / "n").write_text(snapshot)
-        places.keep(copy, UID, snapshot)
-    assert not places.kept(UID, "3-aa").exists()
-    assert (places.kept(UID, "4-bb") / "%2Fdata" / "n").read_text() == "4-bb"
-
-
 @pytest.mark.parametrize("part", ["..", "a/b", "", ".hidden", "x" * 300])
 def test_names_from_elsewhere_cannot_leave_the_directory(tmp_path: Path, part: str) -> None:
     with pytest.raises(ValueError, match="file name"):

@@ -1,0 +1,79 @@
+"""Durable directories as a snapshot left them, kept on this worker so that the next wake fetches
+nothing. A cache (R13): bounded in bytes, oldest first; the snapshot in the store is the truth."""
+
+import shutil
+from collections import OrderedDict
+from pathlib import Path
+
+_PART = 240
+"""Longest name of an entry: `<uid>~<snapshot>`."""
+
+
+class Kept:
+    """One entry per actor. Entries of an earlier start are found again; their size is measured."""
+
+    def __init__(self, directory: Path, limit_bytes: int) -> None:
+        self._directory = directory
+        self._limit = limit_bytes
+        self._entries: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        self._bytes = 0
+        directory.mkdir(parents=True, exist_ok=True)
+        for path in sorted(directory.iterdir(), key=lambda p: p.stat().st_mtime):
+            uid, _, snapshot = path.name.partition("~")
+            self.forget(uid)
+            self._note(uid, snapshot, _size(path))
+
+    def __repr__(self) -> str:
+        return f"<Kept {len(self._entries)} actors, {self._bytes} of {self._limit} bytes>"
+
+    def put(self, uid: str, snapshot: str, files: Path, size: int) -> None:
+        """Take `files` (the parent of an actor's durable directories) away into the cache."""
+        self.forget(uid)
+        if size > self._limit or not files.exists():
+            return
+        files.rename(self._path(uid, snapshot))
+        self._note(uid, snapshot, size)
+        while self._bytes > self._limit:
+            self.forget(next(iter(self._entries)))
+
+    def take(self, uid: str, snapshot: str, names: frozenset[str], into: Path) -> bool:
+        """Move the files of this very snapshot to `into`; False when they are not here.
+
+        `names`: the directories that the actor now has. Where one is kept that it no longer has,
+        the store is left to refuse: dropping it here would lose it with the next snapshot.
+        """
+        held = self._entries.get(uid)
+        if held is None or held[0] != snapshot:
+            return False
+        path = self._path(uid, snapshot)
+        if not {each.name for each in path.iterdir()} <= names:
+            return False
+        # Moved, not copied: from now on the files are the actor's and no cache any more.
+        path.rename(into)
+        self._drop(uid)
+        return True
+
+    def forget(self, uid: str) -> None:
+        held = self._drop(uid)
+        if held is not None:
+            shutil.rmtree(self._path(uid, held[0]), ignore_errors=True)
+
+    def _note(self, uid: str, snapshot: str, size: int) -> None:
+        self._entries[uid] = (snapshot, size)
+        self._bytes += size
+
+    def _drop(self, uid: str) -> tuple[str, int] | None:
+        held = self._entries.pop(uid, None)
+        if held is not None:
+            self._bytes -= held[1]
+        return held
+
+    def _path(self, uid: str, snapshot: str) -> Path:
+        name = f"{uid}~{snapshot}"
+        if "/" in name or len(name) > _PART or uid.startswith("."):
+            raise ValueError(f"{name[:80]!r} cannot be a file name")
+        return self._directory / name
+
+
+def _size(path: Path) -> int:
+    return sum(each.lstat().st_size for each in path.rglob("*"))
