@@ -21,25 +21,35 @@ from lifecycle.host.kit import HostSettings, Kit
 from lifecycle.host.meters import HostMeters
 from lifecycle.host.places import Places
 from lifecycle.rpc import rpc_app
+from lifecycle.snapshots.collect import Collector
 from lifecycle.snapshots.keys import Keys as SnapshotKeys
 from lifecycle.snapshots.keys import load_key, load_or_make_key
 from lifecycle.snapshots.stores import open_store
 from lifecycle.snapshots.vault import Vault
 from lifecycle.trust import Address, is_guarded
+from lifecycle.upkeep import Upkeep
 from runtimes.base import Driver, RuntimeClass
 from runtimes.registry import available
+
+
+def store_url(settings: Settings) -> str:
+    return settings.snapshots.url or f"file://{settings.data_dir / 'snapshots'}"
+
+
+def snapshot_keys(settings: Settings) -> SnapshotKeys:
+    wanted = settings.snapshots.key_file
+    if wanted is not None:
+        return SnapshotKeys(load_key(wanted))
+    return SnapshotKeys(load_or_make_key(settings.data_dir / "snapshot.key"))
 
 
 @asynccontextmanager
 async def open_vault(settings: Settings, cache: Path | None) -> AsyncIterator[Vault]:
     """The snapshots of every worker and of the control API: one store, one key."""
-    data = settings.data_dir
-    url = settings.snapshots.url or f"file://{data / 'snapshots'}"
-    wanted = settings.snapshots.key_file
-    master = load_key(wanted) if wanted is not None else load_or_make_key(data / "snapshot.key")
+    url = store_url(settings)
     # A cache beside a store that is a directory already would only hold everything twice.
     kept = None if url.startswith("file:") else cache
-    vault = Vault(open_store(url), SnapshotKeys(master), kept, settings.snapshots.cache_bytes)
+    vault = Vault(open_store(url), snapshot_keys(settings), kept, settings.snapshots.cache_bytes)
     try:
         yield vault
     finally:
@@ -54,8 +64,11 @@ async def worker_part(settings: Settings, backbone: Backbone) -> "AsyncIterator[
         places.lock()
         stack.callback(places.unlock)
         vault = await stack.enter_async_context(open_vault(settings, settings.data_dir / "cache"))
-        drivers = await available(places.root / "sandboxes")
-        yield WorkerPart(settings, backbone, places, vault, drivers)
+        drivers = await available(places.root / "sandboxes", hidden=(settings.data_dir,))
+        store = open_store(store_url(settings))
+        stack.push_async_callback(store.close)
+        collector = Collector(store, snapshot_keys(settings))
+        yield WorkerPart(settings, backbone, places, vault, drivers, collector)
 
 
 class WorkerPart:
@@ -66,6 +79,7 @@ class WorkerPart:
         places: Places,
         vault: Vault,
         drivers: dict[RuntimeClass, Driver],
+        collector: Collector,
     ) -> None:
         self._settings = settings
         self._backbone = backbone
@@ -90,9 +104,15 @@ class WorkerPart:
         """Every relay that may hold connections to actors here: the door, and the edge of this
         process where there is one."""
         backbone.host = self.host
+        self._upkeep = Upkeep(
+            self.host.worker,
+            listing=backbone.listing,
+            roster=backbone.roster,
+            collector=collector,
+        )
 
     def parts(self) -> list[Part]:
-        return [("door", self.relay.run), ("host", self._serve)]
+        return [("door", self.relay.run), ("host", self._serve), ("upkeep", self._upkeep.run)]
 
     async def _serve(self) -> None:
         """Door and RPC first: who reads of this worker in the table must be able to reach it."""

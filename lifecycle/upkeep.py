@@ -1,0 +1,99 @@
+"""Upkeep: what a cluster of workers needs done now and then, by one of them: snapshots that nobody
+needs are removed, names that fell out of the index are entered again.
+
+Nothing depends on it but disk space and listings; doing it twice does no harm.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lifecycle.roster import Roster
+from lifecycle.snapshots.base import StoreError
+from lifecycle.snapshots.collect import Collected, Collector
+from placement.errors import PlacementError
+from placement.leases import boot_time
+from placement.listing import Listing
+
+log = logging.getLogger(__name__)
+
+_PAGE = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpkeepSettings:
+    first_s: float = 60.0
+    """After the start: time for the others to appear in the list of workers."""
+    every_s: float = 1_800.0
+
+
+class Upkeep:
+    def __init__(
+        self,
+        worker: str,
+        *,
+        listing: Listing,
+        roster: Roster,
+        collector: Collector,
+        settings: UpkeepSettings | None = None,
+        clock: Callable[[], float] = boot_time,
+    ) -> None:
+        self._worker = worker
+        self._listing = listing
+        self._roster = roster
+        self._collector = collector
+        self._settings = settings or UpkeepSettings()
+        self._clock = clock
+
+    async def run(self) -> None:
+        await asyncio.sleep(self._settings.first_s)
+        while True:
+            if self.is_mine():
+                await self._once_or_say_why_not()
+            await asyncio.sleep(self._settings.every_s)
+
+    def is_mine(self) -> bool:
+        """The first worker by name does it. Where two see different lists, both do."""
+        names = [record.worker for record in self._roster.workers() if not record.draining]
+        return self._worker == min(names, default="")
+
+    async def _once_or_say_why_not(self) -> None:
+        try:
+            done = await self.once()
+        except (PlacementError, StoreError) as error:
+            log.warning("upkeep is put off", extra={"why": str(error)})
+        else:
+            if done.removed:
+                log.info("snapshots collected", extra={"objects": done.removed})
+
+    async def once(self) -> Collected:
+        """One look at everything. Raises PlacementError, StoreError."""
+        missing = await self._listing.repair()
+        if missing:
+            log.warning("names were missing in the index", extra={"count": missing})
+        needed = await self._needed()
+
+        async def live(_namespace: str, uid: str) -> tuple[str, ...] | None:
+            # Of an actor that the table does not know nothing is removed here: a table that was
+            # lost or is the wrong one must not cost the snapshots. Deletes remove their own.
+            return needed.get(uid)
+
+        return await self._collector.collect("", live, self._clock())
+
+    async def _needed(self) -> dict[str, tuple[str, ...]]:
+        """By uid, the snapshots that the table names. One that is promoted after this was read is
+        spared by the collector's grace, and is in the next look."""
+        needed: dict[str, tuple[str, ...]] = {}
+        cursor: str | None = None
+        while True:
+            records, cursor = await self._listing.list(None, cursor=cursor, limit=_PAGE)
+            for record in records:
+                # A fork or a new actor wakes from another one's until its first own suspend.
+                origin, colon, name = (record.snapshot or "").rpartition(":")
+                holder = origin if colon else record.uid
+                kept = needed.get(holder, ())
+                needed[holder] = (*kept, name) if name else kept
+                needed.setdefault(record.uid, ())
+            if cursor is None:
+                return needed
