@@ -42,6 +42,7 @@ class Lease:
         self.expires_at = expires_at
         """On `boot_time`."""
         self._is_lost = False
+        self._soon = asyncio.Event()
 
     def __repr__(self) -> str:
         state = "lost" if self._is_lost else f"{self.expires_at - boot_time():.1f} s left"
@@ -70,9 +71,21 @@ class Lease:
             if is_away:
                 log.info("lease is renewed again", extra={"worker": self.worker})
             is_away = False
-            await asyncio.sleep(self._leases.ttl_s / _RENEWALS)
+            await self._pause()
         self._is_lost = True
         log.error("lease is lost", extra={"worker": self.worker})
+
+    def renew_soon(self) -> None:
+        """What this worker says of itself changed: others should read it now."""
+        self._soon.set()
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(self._leases.ttl_s / _RENEWALS):
+                await self._soon.wait()
+        except TimeoutError:
+            pass
+        self._soon.clear()
 
     async def _renew(self, record: WorkerRecord) -> bool:
         sent = boot_time()

@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from pathlib import Path
+from typing import Any  # of StreamHandler: the stream's type, which is stderr or a file
 
 from gateway.settings import Log
 
@@ -42,9 +43,12 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def set_up(settings: Log) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    text = settings.format == "text" or (settings.format == "auto" and sys.stderr.isatty())
+def set_up(settings: Log, file: Path | None = None) -> None:
+    """To stderr, or to `file` where the terminal belongs to something else."""
+    handler: logging.StreamHandler[Any] = (
+        logging.StreamHandler(sys.stderr) if file is None else logging.FileHandler(file, "a")
+    )
+    text = settings.format == "text" or (settings.format == "auto" and handler.stream.isatty())
     handler.setFormatter(TextLines() if text else JsonLines())
     logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
     # Libraries tell their own errors; their chatter is not ours.

@@ -6,6 +6,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -37,7 +38,8 @@ EXAMPLES = Path(gateway.__file__).resolve().parent.parent / "examples"
 
 
 def run_up(settings: Settings, *, demo: bool = False, once: bool = False) -> int:
-    return _run(settings, _up(settings, demo=demo, once=once))
+    log_file = settings.data_dir / "rouse.log" if demo else None
+    return _run(settings, _up(settings, demo=demo, once=once), log_file)
 
 
 def run_gateway(settings: Settings) -> int:
@@ -48,10 +50,10 @@ def run_worker(settings: Settings) -> int:
     return _run(settings, _worker(settings))
 
 
-def _run(settings: Settings, role: Coroutine[Any, Any, int]) -> int:
-    set_up(settings.log)
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+def _run(settings: Settings, role: Coroutine[Any, Any, int], log_file: Path | None = None) -> int:
     try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        set_up(settings.log, log_file)
         with asyncio.Runner(loop_factory=new_loop()) as runner:
             return int(runner.run(role))
     except (DirectoryInUse, PlacementError, OSError) as error:
@@ -211,9 +213,12 @@ def _url(address: Address) -> str:
 
 def _leave_admin_url(settings: Settings, admin_url: str, stack: contextlib.AsyncExitStack) -> None:
     """For commands of the same user on this machine; gone when this process ends."""
-    path = places.admin_url_file(settings.data_dir)
-    path.write_text(admin_url)
-    stack.callback(path.unlink, missing_ok=True)
+    # The default place too: a command in the next terminal knows nothing of --data.
+    for directory in {settings.data_dir, places.data_dir(os.environ)}:
+        path = places.admin_url_file(directory)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.write_text(admin_url)
+        stack.callback(path.unlink, missing_ok=True)
 
 
 def _say_up(settings: Settings, edge: Address, admin: Address) -> None:

@@ -319,6 +319,8 @@ class Host:
         """Take no more wakes; suspend each actor when its requests have ended. Returns when none is
         left; the caller sets the limit and may call `cut` when it is over."""
         self.is_draining = True
+        if self._lease is not None:
+            self._lease.renew_soon()  # no gateway should try this worker for another heartbeat
         while self._residents:
             residences = list(self._residents.values())
             async with asyncio.TaskGroup() as group:
