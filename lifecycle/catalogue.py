@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from lifecycle.documents import template_from_json
 from lifecycle.errors import DependencyAway
-from lifecycle.templates import Template
 from lifecycle.strict import NotUnderstood
+from lifecycle.templates import Template
 from placement.catalog import Catalog, TemplateRecord
 from placement.errors import PlacementError
 
