@@ -21,7 +21,10 @@ def main(lock: str) -> None:
         try:
             venv.create(VENV, with_pip=True, symlinks=True)
         except subprocess.CalledProcessError as error:
-            raise SystemExit(f"cannot make .venv with {sys.executable}: {error}") from error
+            raise SystemExit(
+                f"cannot make .venv with {sys.executable}: {error}\n"
+                "(Debian and Ubuntu keep what it needs in the package python3-venv)"
+            ) from error
     print(f"installing {lock} (once)", flush=True)
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "--require-hashes", "-r", str(ROOT / lock)], check=True)

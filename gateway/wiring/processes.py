@@ -138,7 +138,7 @@ async def _edge(number: int, settings: Settings, url: str, socket: str, parent: 
             await edge.relay.drain(settings.drain_grace_s)
 
         await run_until_stopped(
-            [*spine.parts(), *edge.parts()], come_up=come_up, stop=stop, drain=drain
+            [*spine.parts(), *edge.parts()], come_up=come_up, stop=stop, drain=drain, is_child=True
         )
 
 

@@ -34,15 +34,18 @@ async def run_until_stopped(
     come_up: Callable[[], Coroutine[Any, Any, None]],
     stop: asyncio.Event,
     drain: Callable[[], Awaitable[None]],
+    is_child: bool = False,
 ) -> None:
     """Returns after the drain, once `stop` is set or a signal came; a second signal cancels.
+    A child of ours is told to stop by its parent, and by a terminal's Ctrl-C that is meant for the
+    parent: it stops once, in its own time.
 
     `come_up` runs beside the parts and may end. Raises an ExceptionGroup when a part breaks.
     """
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(_endless(part, stop), name=part[0]) for part in parts]
         running.append(group.create_task(come_up(), name="come up"))
-        _stop_on_signals(stop)
+        _stop_on_signals(stop, is_child=is_child)
         try:
             await stop.wait()
             await drain()
@@ -58,13 +61,15 @@ async def _endless(part: Part, stop: asyncio.Event) -> None:
         raise PartEnded(f"{name} ended by itself")
 
 
-def _stop_on_signals(stop: asyncio.Event) -> None:
+def _stop_on_signals(stop: asyncio.Event, *, is_child: bool) -> None:
     """The first SIGTERM or SIGINT stops in order; a second one does not wait for it."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None
 
     def asked(name: str) -> None:
+        if stop.is_set() and is_child:
+            return
         if stop.is_set():
             log.warning("stopping at once", extra={"signal": name})
             task.cancel()
