@@ -59,7 +59,9 @@ def _run(settings: Settings, role: Coroutine[Any, Any, int], log_file: Path | No
     except (DirectoryInUse, PlacementError, OSError) as error:
         print(f"rouse {settings.role}: {error}", file=sys.stderr)  # noqa: T201
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        # A second signal: what was not saved is saved by the next start (host.recovering).
+        print(f"rouse {settings.role}: stopped at once", file=sys.stderr)  # noqa: T201
         return 130
 
 

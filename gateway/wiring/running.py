@@ -14,6 +14,10 @@ from gateway.wiring.backbone import Part
 
 log = logging.getLogger(__name__)
 
+_ONE_WISH_S = 1.0
+"""Signals so soon after the first are the same wish: make, timeout and shells pass on what the
+terminal has sent to the whole group already."""
+
 
 class PartEnded(Exception):
     """A part that runs for ever returned: the process is broken and ends."""
@@ -67,15 +71,17 @@ def _stop_on_signals(stop: asyncio.Event, *, is_child: bool) -> None:
     task = asyncio.current_task()
     assert task is not None
 
+    first = 0.0
+
     def asked(name: str) -> None:
-        if stop.is_set() and is_child:
-            return
-        if stop.is_set():
-            log.warning("stopping at once", extra={"signal": name})
-            task.cancel()
-        else:
+        nonlocal first
+        if not stop.is_set():
+            first = loop.time()
             log.info("stopping", extra={"signal": name})
             stop.set()
+        elif not is_child and loop.time() - first > _ONE_WISH_S:
+            log.warning("stopping at once", extra={"signal": name})
+            task.cancel()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked, signal.Signals(number).name)
