@@ -77,6 +77,8 @@ class Door:
             raise Fenced("this worker has no lease: the placement table is away")
         if not residence.claimed:
             return None
+        if residence.gate.is_open and not residence.has_lease():
+            raise Fenced(f"{residence.actor} is about to be claimed anew", actor=residence.actor)
         _check_route(residence, uid, epoch)
         return residence.gate.take(port)
 

@@ -165,6 +165,8 @@ class Gate:
         try:
             async with asyncio.timeout_at(deadline):
                 await self._opened.wait()
+                # Where it was open all along, who waits in a loop must still let others go on.
+                await asyncio.sleep(0)
         finally:
             self.waiting -= 1
             self._stir()

@@ -6,11 +6,13 @@ one task per residence; a caller that goes away changes nothing for the others.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
-from lifecycle.errors import ActorBusy, DependencyAway, LifecycleError, NoSuchActor
+from lifecycle.errors import LifecycleError, NoSuchActor
+from lifecycle.host import waking
 from lifecycle.host.kit import Kit
 from lifecycle.host.life import live
+from lifecycle.host.places import Copy, Note
 from lifecycle.host.reaper import Cause, Order
 from lifecycle.host.recovering import recovery
 from lifecycle.host.residence import Phase, Residence
@@ -49,6 +51,7 @@ class Host:
         self._unsure: set[ActorId] = set()
         self._group: asyncio.TaskGroup | None = None
         self.is_draining = False
+        self._is_withdrawn = False
         self.labels: dict[str, str] = {}
 
     def __repr__(self) -> str:
@@ -64,8 +67,11 @@ class Host:
     def free(self) -> int:
         return max(0, self.kit.settings.slots - len(self._residents))
 
-    def has_lease(self) -> bool:
-        return self._lease is not None and self._lease.is_valid(boot_time())
+    def has_lease(self, incarnation: str | None = None) -> bool:
+        lease = self._lease
+        if lease is None or (incarnation is not None and incarnation != lease.incarnation):
+            return False
+        return lease.is_valid(boot_time())
 
     def claimant(self) -> Claimant:
         return Claimant(worker=self.worker, incarnation=self._incarnation, door=self.door)
@@ -105,10 +111,13 @@ class Host:
             # We hold the directory's lock, so the process of that incarnation is dead: its lease
             # need not be waited out.
             await self._retire(before)
+        left = await self._left_behind()
         async with asyncio.TaskGroup() as group:
             self._group = group
             await self._register()
-            await self._take_back(group)
+            # No await since: no wake may find an actor absent whose copy is about to be adopted.
+            for actor, copies in left.items():
+                self._begin(actor, recovery(copies))
             group.create_task(self._keep_lease(), name="lease")
             group.create_task(self._reconcile(), name="reconcile")
             ready()
@@ -143,6 +152,8 @@ class Host:
         while True:
             assert self._lease is not None
             await self._lease.run(self.describe)
+            if self._is_withdrawn:
+                return
             # Lost: nothing is served from here on (every ticket asks the clock); the residences
             # freeze, and own their copies again under a new incarnation or drop them.
             log.error("lease lost", extra={"worker": self.worker})
@@ -160,17 +171,18 @@ class Host:
             if self._incarnation == after or not self.has_lease():
                 await asyncio.sleep(_REGISTER_AGAIN_S)
 
-    async def _take_back(self, group: asyncio.TaskGroup) -> None:
+    async def _left_behind(self) -> dict[ActorId, list[tuple[Copy, Note]]]:
+        """The copies of earlier incarnations, by actor: a crash may have left several of one."""
         left = await asyncio.to_thread(self.kit.places.copies)
         keep = {note.handle.slug for _, note in left if note.handle is not None}
         for driver in self.kit.drivers.values():
             ended = await driver.sweep(keep)
             if ended:
                 log.warning("sandboxes without a note ended", extra={"count": len(ended)})
+        found: dict[ActorId, list[tuple[Copy, Note]]] = {}
         for copy, note in left:
-            residence = Residence(note.actor, self.kit, self)
-            self._residents[note.actor] = residence
-            group.create_task(live(residence, recovery(copy, note)), name=f"actor {note.actor}")
+            found.setdefault(note.actor, []).append((copy, note))
+        return found
 
     async def _reconcile(self) -> None:
         """Release what the table says we own and we do not: calls whose answer never came."""
@@ -201,8 +213,9 @@ class Host:
     def leave_unsure(self, actor: ActorId) -> None:
         self._unsure.add(actor)
 
-    def freed(self, actor: ActorId) -> None:
-        self._residents.pop(actor, None)
+    def freed(self, residence: Residence) -> None:
+        if self._residents.get(residence.actor) is residence:
+            del self._residents[residence.actor]
 
     # Asked of the worker (messages.Worker).
 
@@ -239,11 +252,15 @@ class Host:
         answer = await asyncio.shield(residence.awake)
         if isinstance(answer, Here):
             # Of one that is on its way to sleep too: at the door the request takes it back.
-            if residence.phase is not Phase.GONE and (is_new or residence.order is None):
+            if residence.phase is not Phase.GONE and (is_new or not residence.must_leave()):
                 return answer
+            if residence.order_done is not None:
+                # A suspend that no request takes back. Refused as busy, it stays after all.
+                await asyncio.wait([residence.order_done])
+                return None
         elif is_new and answer is not None:
             return answer
-        # An old failure, or a suspend that no request takes back: the next one begins anew.
+        # An old failure, or one that is leaving: the next one begins anew.
         await residence.ended.wait()
         return None
 
@@ -261,11 +278,13 @@ class Host:
             return Full(evictable=self._longest_idle() is not None)
         return None
 
-    def _begin(self, actor: ActorId) -> Residence:
+    def _begin(
+        self, actor: ActorId, begin: Callable[[Residence], Awaitable[bool]] = waking.wake
+    ) -> Residence:
         assert self._group is not None
         residence = Residence(actor, self.kit, self)
         self._residents[actor] = residence
-        self._group.create_task(live(residence), name=f"actor {actor}")
+        self._group.create_task(live(residence, begin), name=f"actor {actor}")
         return residence
 
     async def suspend(self, ask: SuspendAsk) -> None:
@@ -332,11 +351,12 @@ class Host:
         order = Order(cause=Cause.DRAIN, until=float("inf"))
         try:
             await asyncio.shield(residence.obey(order))
-        except (ActorBusy, DependencyAway) as error:
+        except NoSuchActor:
+            await residence.ended.wait()
+        except LifecycleError as error:
+            # Busy with another order, store away, fenced: still to be drained when that is over.
             log.warning("drain waits", extra={"actor": str(residence.actor), "why": str(error)})
             await asyncio.sleep(_REGISTER_AGAIN_S)
-        except LifecycleError:
-            await residence.ended.wait()
         else:
             await residence.ended.wait()
 
@@ -346,6 +366,7 @@ class Host:
 
     async def withdraw(self) -> None:
         """Give the lease back after a drain: nobody needs to wait it out."""
+        self._is_withdrawn = True  # else its loss would make us register anew
         self._lease = None
         try:
             async with asyncio.timeout(2):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lifecycle.catalogue import KnownTemplates
 from lifecycle.host.kept import Kept
@@ -13,6 +13,9 @@ from placement.leases import Leases
 from placement.model import ActorId, BackOff, Claimant
 from placement.table import Table
 from runtimes.base import Driver, RuntimeClass
+
+if TYPE_CHECKING:
+    from lifecycle.host.residence import Residence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +37,8 @@ class HostSettings:
 class Owner(Protocol):
     """The worker, as its residences see it."""
 
-    def has_lease(self) -> bool:
-        """By our own clock, now."""
+    def has_lease(self, incarnation: str | None = None) -> bool:
+        """By our own clock, now: this incarnation's, or (None) anyone's of ours."""
         ...
 
     def claimant(self) -> Claimant: ...
@@ -48,8 +51,8 @@ class Owner(Protocol):
         """A call about this actor got no answer: look later whether the record names us."""
         ...
 
-    def freed(self, actor: ActorId) -> None:
-        """The residence of this actor has ended; its slot is free."""
+    def freed(self, residence: "Residence") -> None:
+        """This residence has ended; its slot is free."""
         ...
 
 

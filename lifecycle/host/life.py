@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 
 from lifecycle.errors import ActorBusy, Fenced
 from lifecycle.host import sleeping, waking
-from lifecycle.host.reaper import Cause, Do, decide
-from lifecycle.host.residence import LeaseLost, Phase, Residence, Superseded
+from lifecycle.host.reaper import Do, decide
+from lifecycle.host.residence import Broken, LeaseLost, Phase, Residence, Superseded
+from runtimes.base import Exit, RuntimeFailure
 
 log = logging.getLogger(__name__)
 
@@ -15,7 +16,7 @@ _CUT_WAIT_S = 5.0
 """After a forced suspend cut the open tickets: how long the relay may take to close them."""
 
 
-async def live(r: Residence, begin: Callable[[Residence], Awaitable[bool]] = waking.wake) -> None:
+async def live(r: Residence, begin: Callable[[Residence], Awaitable[bool]]) -> None:
     """From `begin` (a wake, or the recovery of a copy left behind) to the end.
 
     Never raises but for cancellation: who waits learns by the futures.
@@ -27,7 +28,11 @@ async def live(r: Residence, begin: Callable[[Residence], Awaitable[bool]] = wak
         is_over = True
     except Exception:
         log.exception("residence broke", extra={"actor": str(r.actor)})
+        r.owner.leave_unsure(r.actor)
     finally:
+        # Shut before anything is awaited: a caller at an open gate that gives no ticket would turn
+        # round and round without ever letting the loop go on.
+        r.gate.shut()
         r.phase = Phase.GONE
         await asyncio.shield(_leave(r, is_over=is_over))
 
@@ -36,6 +41,7 @@ async def _leave(r: Residence, *, is_over: bool) -> None:
     """Whatever happened: no process, nobody left waiting. Of a worker that is stopped without a
     drain (or a mistake of ours) the files stay: the next start finds and saves them."""
     try:
+        r.gate.cut_all()
         await r.end_sandbox()
         if is_over and r.copy is not None:
             await asyncio.to_thread(r.copy.remove)
@@ -46,7 +52,7 @@ async def _leave(r: Residence, *, is_over: bool) -> None:
         r.settle_order(gone)
         if not r.awake.done():
             r.awake.set_result(None)
-        r.owner.freed(r.actor)
+        r.owner.freed(r)
         r.gate.let_go()
         r.ended.set()
 
@@ -62,15 +68,21 @@ async def _reside(r: Residence) -> None:
 
 
 async def _watch_exit(r: Residence) -> None:
-    if r.handle is not None and r.exit is None:
+    if r.handle is None or r.exit is not None:
+        return
+    try:
         r.exit = await r.driver.wait(r.handle)
-        r.stir()
+    except (RuntimeFailure, OSError) as error:
+        # Nobody would notice its end any more: it is ended, and its files are saved.
+        log.warning("driver lost the program", extra={"actor": str(r.actor), "why": str(error)})
+        r.exit = Exit()
+    r.stir()
 
 
 async def _step(r: Residence) -> bool:
     """One decision carried out; True when the actor is no longer here."""
     try:
-        if not r.owner.has_lease():
+        if not r.has_lease():
             await _regain(r)
             return False
         if r.exit is not None:
@@ -89,6 +101,8 @@ async def _step(r: Residence) -> bool:
                 await _refuse_order(r)
             case Do.SUSPEND:
                 return await _suspend(r)
+    except Broken as error:
+        await _end(r, error)
     except LeaseLost:
         log.warning("lease ended under a write", extra={"actor": str(r.actor)})
     except Superseded as error:
@@ -117,14 +131,28 @@ async def _freeze_if_idle(r: Residence) -> None:
         return  # somebody came while we looked at the CPU
     r.gate.shut()
     r.phase = Phase.FROZEN
-    await r.freeze()
+    try:
+        await r.freeze()
+    except RuntimeFailure as error:
+        log.warning("not frozen", extra={"actor": str(r.actor), "why": str(error)})
+        if r.exit is None:
+            await r.serve_again()
+
+
+async def _end(r: Residence, error: Exception) -> None:
+    """The driver cannot go on with it: what is left of it are its files, to be saved as of a
+    program that ended by itself."""
+    log.error("sandbox ended", extra={"actor": str(r.actor), "why": str(error)})
+    r.gate.shut()
+    await r.end_sandbox()
+    r.exit = r.exit or Exit()
 
 
 async def _cut(r: Residence) -> None:
     count = r.gate.cut_all()
     log.warning("requests cut", extra={"actor": str(r.actor), "count": count})
     deadline = r.clock() + _CUT_WAIT_S
-    while r.gate.tickets and r.clock() < deadline:
+    while r.gate.tickets and r.clock() < deadline and r.has_lease():
         await _wait(r, deadline)
 
 
@@ -136,15 +164,14 @@ async def _refuse_order(r: Residence) -> None:
 
 
 async def _suspend(r: Residence) -> bool:
-    order = r.order
-    if order is None:
+    if r.order is None:
         if await r.is_computing():
             r.gate.touch()
             return False
         if r.exit is not None or decide(r.view(), r.rules()).do is not Do.SUSPEND:
             return False
-    cause = order.cause if order is not None else Cause.IDLE
-    return await sleeping.suspend(r, cause, discard=order is not None and order.discard)
+    # Read only now: an order may have come while we looked at the CPU.
+    return await sleeping.suspend(r, r.order)
 
 
 async def _regain(r: Residence) -> None:
@@ -155,10 +182,12 @@ async def _regain(r: Residence) -> None:
     r.gate.shut()
     r.phase = Phase.FENCED
     r.gate.cut_all()
+    r.settle_order(Fenced(f"{r.actor}: the worker's lease ended", actor=r.actor))
     if r.exit is None:
-        await r.freeze()
-    await r.owner.next_lease(r.record.incarnation or "")
+        try:
+            await r.freeze()
+        except (RuntimeFailure, Broken) as error:
+            await _end(r, error)  # it must not run while somebody else may
     if not await waking.own_again(r):
         raise Superseded("the record moved on while the lease was over")
-    r.settle_order(Fenced(f"{r.actor}: the worker's lease ended", actor=r.actor))
     r.phase = Phase.FROZEN  # the next request thaws it

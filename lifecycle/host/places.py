@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from placement.model import ActorId, check_label, new_uid
+from placement.model import ActorId, ActorRecord, check_label, new_uid
 from runtimes.base import Handle
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,200}")
@@ -36,6 +36,19 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     durable: tuple[str, ...] = ()
     """Declared paths; each has a directory below `durable/`, named by the path, quoted."""
     handle: Handle | None = None
+    claimants: tuple[str, ...] = ()
+    """Incarnations in which this worker tried to claim the next epoch for this very copy, with an
+    answer that was not known when the note was written."""
+    was_ready: bool = False
+    """It was claimed anew after it had served: its files are whole, whatever the record's state."""
+
+    def is_of(self, record: ActorRecord, worker: str) -> bool:
+        """Is this the copy that the record says `worker` owns?"""
+        if not record.is_owned or (record.uid, record.worker) != (self.uid, worker):
+            return False
+        if record.epoch == self.epoch:
+            return True
+        return record.epoch == self.epoch + 1 and record.incarnation in self.claimants
 
 
 class Places:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 
-from lifecycle.errors import ActorBusy, LifecycleError, NoSuchActor
+from lifecycle.errors import ActorBusy, Fenced, LifecycleError, NoSuchActor
 from lifecycle.host.gate import Gate
 from lifecycle.host.kit import Kit, Owner
 from lifecycle.host.places import Copy, Note
@@ -21,10 +21,12 @@ from lifecycle.messages import Here, Phases, Refused, Resident, There
 from lifecycle.templates import Template
 from placement.errors import TableUnavailable
 from placement.model import ActorId, ActorRecord, Answer, Fence, new_uid
-from runtimes.base import Driver, Exit, Handle
+from runtimes.base import Driver, Exit, Handle, Inspection, RuntimeFailure
 
 log = logging.getLogger(__name__)
 
+_DRIVER_S = 30.0
+"""For one act of a driver: one that hangs must not hold the actor's slot and callers for ever."""
 _CPU_LOOK_S = 0.2
 """How long a program that seems to compute is watched before that counts as activity."""
 
@@ -44,6 +46,10 @@ class LeaseLost(Exception):
 
 class Superseded(Exception):
     """The table refused: another owner, another epoch, or no such record any more."""
+
+
+class Broken(Exception):
+    """The driver could not let the program run on: its sandbox has to end, its files are saved."""
 
 
 class Residence:
@@ -73,6 +79,8 @@ class Residence:
         self._cpu_at = 0.0
         # Set by waking, in this order.
         self._record: ActorRecord | None = None
+        self.incarnation: str | None = None
+        """Ours when this copy was last claimed: no later one of ours may serve under that claim."""
         self._template: Template | None = None
         self.copy: Copy | None = None
         self.note = Note(actor=actor)
@@ -93,6 +101,7 @@ class Residence:
     @record.setter
     def record(self, record: ActorRecord) -> None:
         self._record = record
+        self.incarnation = record.incarnation or self.incarnation
 
     @property
     def claimed(self) -> bool:
@@ -122,8 +131,13 @@ class Residence:
         """Declared paths as they were when this copy was made; the template may have changed."""
         return self.note.durable
 
+    def has_lease(self) -> bool:
+        """The lease that this copy was claimed under. A worker that lost it may have another one
+        before this copy's task takes notice; by then somebody else may own the actor (P1)."""
+        return self.owner.has_lease(self.incarnation)
+
     def may_serve(self) -> bool:
-        return self.phase is Phase.RUNNING and self.owner.has_lease()
+        return self.phase is Phase.RUNNING and self.has_lease()
 
     def here(self, *, began: bool = False) -> Here:
         claimant = self.owner.claimant()
@@ -144,8 +158,11 @@ class Residence:
     def obey(self, order: Order) -> asyncio.Future[None]:
         """Take an order to suspend; the future ends when it was carried out, or with the reason.
 
-        Raises ActorBusy while another order is being followed, NoSuchActor when it has left.
+        Raises ActorBusy while another order is being followed, NoSuchActor when it has left, Fenced
+        while it is not known to be ours.
         """
+        if self.phase is Phase.FENCED:
+            raise Fenced(f"{self.actor}: the worker's lease ended", actor=self.actor)
         if self.phase is Phase.GONE:
             raise NoSuchActor(f"{self.actor} has left this worker", actor=self.actor)
         if self.order is not None:
@@ -156,6 +173,10 @@ class Residence:
             self.gate.shut()  # from now on requests wait, then wake it again
         self.stir()
         return self.order_done
+
+    def must_leave(self) -> bool:
+        """An order that no request takes back has been given."""
+        return self.order is not None and self.order.cause not in YIELDS
 
     def settle_order(self, error: LifecycleError | None = None) -> None:
         done, self.order, self.order_done = self.order_done, None, None
@@ -186,12 +207,26 @@ class Residence:
 
     async def freeze(self) -> None:
         """Gate shut by the caller. The pooled connections go first: a server whose keep-alive timer
-        ran out while it was frozen would close them at the thaw, under the next request."""
+        ran out while it was frozen would close them at the thaw, under the next request.
+
+        Raises RuntimeFailure; then it runs, unless the driver cannot thaw it either (Broken)."""
         if self.is_frozen or self.handle is None:
             return
         self._drop_connections(self.handle)
-        await self.driver.freeze(self.handle)
+        try:
+            async with asyncio.timeout(_DRIVER_S):
+                await self.driver.freeze(self.handle)
+        except (RuntimeFailure, OSError) as error:
+            await self._thaw(self.handle)  # half of it may stand still
+            raise RuntimeFailure(f"{self.actor} could not be frozen: {error}") from error
         self.is_frozen = True
+
+    async def _thaw(self, handle: Handle) -> None:
+        try:
+            async with asyncio.timeout(_DRIVER_S):
+                await self.driver.thaw(handle)
+        except (RuntimeFailure, OSError) as error:
+            raise Broken(f"{self.actor} could not be thawed: {error}") from error
 
     def _drop_connections(self, handle: Handle) -> None:
         for endpoint in handle.endpoints.values():
@@ -201,19 +236,23 @@ class Residence:
         """Kill it as it is; never thawed, so that its files stay what a snapshot of them says."""
         if self.handle is not None:
             self._drop_connections(self.handle)
-            await self.driver.stop(self.handle, 0)
+            async with asyncio.timeout(_DRIVER_S):
+                await self.driver.stop(self.handle, 0)
             self.handle = None
 
     async def serve_again(self) -> None:
-        """Thaw where frozen, and let requests in."""
+        """Thaw where frozen, and let requests in, unless it was told to leave meanwhile.
+
+        Raises Broken."""
         if self.is_frozen and self.handle is not None:
             began = time.monotonic()
-            await self.driver.thaw(self.handle)
+            await self._thaw(self.handle)
             self.kit.meters.phase("thaw", time.monotonic() - began)
             self.kit.meters.wakes["ok", "thaw"] += 1
         self.is_frozen = False
         self.phase = Phase.RUNNING
-        self.gate.open()
+        if not self.must_leave():
+            self.gate.open()
         if self.handle is not None:
             await self._cores_used()
 
@@ -229,13 +268,23 @@ class Residence:
         return await self._cores_used() > limit
 
     async def _cores_used(self) -> float:
-        """Average since the last look (or since it was let in)."""
-        assert self.handle is not None
-        seen = await self.driver.inspect(self.handle)
+        """Average since the last look (or since it was let in); none where nobody can tell."""
+        seen = await self._inspect()
+        if seen is None:
+            return 0.0
         now = self.clock()
         cores = (seen.cpu_s - self._cpu_s) / max(now - self._cpu_at, 0.001)
         self._cpu_s, self._cpu_at = seen.cpu_s, now
         return cores
+
+    async def _inspect(self) -> Inspection | None:
+        if self.handle is None:
+            return None
+        try:
+            async with asyncio.timeout(_DRIVER_S):
+                return await self.driver.inspect(self.handle)
+        except (RuntimeFailure, OSError):
+            return None  # it ended just now: whoever waits for its end will tell
 
     # The table.
 
@@ -251,7 +300,7 @@ class Residence:
             try:
                 answer = await operation(fence, call)
             except TableUnavailable:
-                if not self.owner.has_lease():
+                if not self.has_lease():
                     raise LeaseLost from None
                 await asyncio.sleep(random.uniform(0.02, 0.2))
         if not answer.is_done or answer.record is None:
@@ -272,9 +321,7 @@ class Residence:
         return int((time.time() - (self.clock() - self.gate.last_active)) * 1000)
 
     async def describe(self) -> Resident:
-        seen = None
-        if self.handle is not None:
-            seen = await self.driver.inspect(self.handle)
+        seen = await self._inspect()
         return Resident(
             actor=self.actor,
             epoch=self._record.epoch if self._record else 0,

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from lifecycle.errors import DependencyAway, LifecycleError
-from lifecycle.host.reaper import YIELDS, Cause
-from lifecycle.host.residence import LeaseLost, Phase, Residence
+from lifecycle.host.reaper import YIELDS, Cause, Order
+from lifecycle.host.residence import Broken, LeaseLost, Phase, Residence, Superseded
 from lifecycle.snapshots.vault import SnapshotOwner
 from runtimes.base import RuntimeFailure
 
@@ -25,8 +25,11 @@ class _Wanted(Exception):
     """A request came in time: the suspend is taken back."""
 
 
-async def suspend(r: Residence, cause: Cause, *, discard: bool) -> bool:
-    """True when the actor is suspended and gone from here; False when it stays."""
+async def suspend(r: Residence, order: Order | None) -> bool:
+    """For `order`, or because it is idle. True when the actor is suspended and gone from here;
+    False when it stays."""
+    cause = Cause.IDLE if order is None else order.cause
+    discard = order is not None and order.discard
     r.gate.shut()
     began = time.monotonic()
     try:
@@ -41,7 +44,7 @@ async def suspend(r: Residence, cause: Cause, *, discard: bool) -> bool:
         if _is_wanted(r, cause):
             raise _Wanted
     except _Wanted:
-        await _take_back(r, cause)
+        await _take_back(r, cause, order)
         return False
     except (LifecycleError, RuntimeFailure, OSError) as error:
         await _stay(r, cause, error)
@@ -64,7 +67,8 @@ async def _begin(r: Residence) -> None:
 
 
 def _is_wanted(r: Residence, cause: Cause) -> bool:
-    return cause in YIELDS and r.gate.waiting > 0
+    """Not once a person asked for it to go, nor when its program has ended meanwhile."""
+    return cause in YIELDS and r.gate.waiting > 0 and not r.must_leave() and r.exit is None
 
 
 async def _unless_wanted(
@@ -75,7 +79,7 @@ async def _unless_wanted(
     A call to the table is not cancelled (its outcome must be known before the next one), but the
     request does not wait for it: we own the actor and serve, whatever the table is told later.
     """
-    wanted = False
+    wanted, broken = False, None
     async with asyncio.TaskGroup() as group:
         task = group.create_task(_caught(work), name=f"suspend of {r.actor}")
         while not task.done():
@@ -83,13 +87,21 @@ async def _unless_wanted(
             r.stirred.clear()
             if not wanted and _is_wanted(r, cause):
                 wanted = True
-                await r.serve_again()
+                try:
+                    await r.serve_again()
+                except Broken as error:
+                    broken = error
                 if cancel:
                     task.cancel()
             stirred = group.create_task(r.stirred.wait(), name=f"requests for {r.actor}")
             await asyncio.wait({task, stirred}, return_when=asyncio.FIRST_COMPLETED)
             stirred.cancel()
-    if wanted:
+    result = None if task.cancelled() else task.result()
+    if isinstance(result, Superseded | LeaseLost):
+        raise result  # before the request: it is not ours to serve
+    if broken is not None:
+        raise broken
+    if wanted or task.cancelled():
         raise _Wanted
     result = task.result()
     if isinstance(result, Exception):
@@ -116,11 +128,12 @@ async def _save(r: Residence) -> str:
     return saved.id
 
 
-async def _take_back(r: Residence, cause: Cause) -> None:
+async def _take_back(r: Residence, cause: Cause, order: Order | None) -> None:
     """Serve first, tell the table second: it is ours either way while the lease lives."""
     r.kit.meters.suspends["aborted", cause] += 1
     await r.serve_again()
-    r.settle_order(DependencyAway(f"{r.actor} was wanted", actor=r.actor))
+    if r.order is order:  # else a newer one, which is followed next
+        r.settle_order(DependencyAway(f"{r.actor} was wanted", actor=r.actor))
     await _abort(r)
 
 
@@ -173,9 +186,8 @@ async def after_exit(r: Residence) -> bool:
     quick = r.clock() - r.ready_at < r.kit.settings.quick_exit_s
     log.warning("actor ended by itself", extra={"actor": str(r.actor), "how": reason})
     await r.end_sandbox()
-    discard = r.order is not None and r.order.discard
-    snapshot = r.record.snapshot if discard else await _save_at_last(r)
-    if quick and not discard:
+    snapshot = await _save_at_last(r)
+    if quick and snapshot is not None:
         await _checkpoint_and_fail(r, snapshot, reason)
     else:
         if r.record.state == "RUNNING":
@@ -192,16 +204,15 @@ async def after_exit(r: Residence) -> bool:
     return True
 
 
-async def _checkpoint_and_fail(r: Residence, snapshot: str | None, reason: str) -> None:
+async def _checkpoint_and_fail(r: Residence, snapshot: str, reason: str) -> None:
     active_ms = r.active_ms()
     if r.record.state == "SUSPENDING":
         await _abort(r)
-    if snapshot is not None:
-        await r.write(
-            lambda f, call: r.kit.table.checkpointed(
-                f, snapshot=snapshot, active_ms=active_ms, call=call
-            )
+    await r.write(
+        lambda f, call: r.kit.table.checkpointed(
+            f, snapshot=snapshot, active_ms=active_ms, call=call
         )
+    )
     await r.write(
         lambda f, call: r.kit.table.release(
             f,
@@ -213,14 +224,33 @@ async def _checkpoint_and_fail(r: Residence, snapshot: str | None, reason: str) 
     )
 
 
-async def _save_at_last(r: Residence) -> str:
-    """There is no copy to go on from: the files wait here for the store, as long as we own them."""
-    while True:
+async def _save_at_last(r: Residence) -> str | None:
+    """There is no copy to go on from: the files wait here for the store, as long as we own them.
+
+    None when somebody says that they are not wanted: files that can never be saved must not keep
+    the actor from being deleted."""
+    while r.order is None or not r.order.discard:
+        r.stirred.clear()
         try:
             return await _save(r)
-        except LifecycleError as error:
+        except (LifecycleError, OSError) as error:
             r.kit.meters.suspends["failed", Cause.EXIT] += 1
             log.warning("files not saved yet", extra={"actor": str(r.actor), "why": str(error)})
-            if not r.owner.has_lease():
+            if not r.has_lease():
                 raise LeaseLost from error
-            await asyncio.sleep(r.kit.settings.retry_suspend_s)
+            if r.order is not None and not r.order.discard:
+                r.settle_order(DependencyAway(f"not saved yet: {error}", actor=r.actor))
+        await _pause(r, r.kit.settings.retry_suspend_s)
+    return None
+
+
+async def _pause(r: Residence, seconds: float) -> None:
+    """That long, or until an order comes."""
+    until = r.clock() + seconds
+    while r.order is None and r.clock() < until:
+        try:
+            async with asyncio.timeout_at(until):
+                await r.stirred.wait()
+        except TimeoutError:
+            return
+        r.stirred.clear()

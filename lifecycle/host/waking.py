@@ -24,7 +24,7 @@ from lifecycle.host.readiness import NotReady, wait_ready
 from lifecycle.host.residence import LeaseLost, Residence, Superseded
 from lifecycle.messages import Phases, Refused, There
 from placement.errors import PlacementError, TableUnavailable
-from placement.model import ActorRecord, Answer, Outcome
+from placement.model import ActorRecord, ActorState, Answer, Outcome
 from placement.repeat import until_known
 from runtimes.base import RuntimeFailure, SandboxSpec
 from runtimes.registry import choose
@@ -47,13 +47,15 @@ async def wake(r: Residence) -> bool:
             return False
         claimed = clock()
         r.record = answer
-        await _prepare(r)
-        fetched = clock()
-        spec = _spec(r)
-        r.handle = await r.driver.start(spec)
-        started = clock()
-        r.write_note(msgspec.structs.replace(r.note, handle=r.handle))
-        await _until_ready(r)
+        # Past the budget others may claim it: to wait on for a store or a driver is no use.
+        async with asyncio.timeout(r.kit.settings.wake_budget_s):
+            await _prepare(r)
+            fetched = clock()
+            spec = _spec(r)
+            r.handle = await r.driver.start(spec)
+            started = clock()
+            r.write_note(msgspec.structs.replace(r.note, handle=r.handle))
+            await _until_ready(r)
         await r.write(lambda fence, call: r.kit.table.ready(fence, call=call))
     except (Superseded, LeaseLost) as error:
         _refuse(r, DependencyAway(f"{r.actor}: ownership was lost while it woke: {error}"))
@@ -283,6 +285,8 @@ async def _give_up(r: Residence, error: Exception) -> None:
 def _translated(r: Residence, error: Exception) -> LifecycleError:
     if isinstance(error, PlacementError):
         return DependencyAway(f"the placement table is away: {error}", actor=r.actor)
+    if isinstance(error, TimeoutError):
+        return DependencyAway(f"{r.actor} was not started within the time of a wake", actor=r.actor)
     if isinstance(error, OSError):
         return DependencyAway(f"this worker cannot start {r.actor}: {error}", actor=r.actor)
     return StartFailed(f"{r.actor} could not be started: {error}", actor=r.actor)
@@ -299,31 +303,44 @@ def _refuse(r: Residence, error: LifecycleError) -> None:
 
 
 async def own_again(r: Residence) -> bool:
-    """After a new incarnation of this worker: claim the copy that is still here, if it is still
-    the record's (same uid, epoch and former self just before the claim); else it is nobody's."""
-    while r.owner.has_lease():
+    """After the lease that this copy was claimed under: claim it anew, if it is still the record's.
+
+    False only when the table says that it is not; away, it is asked until it says anything. A copy
+    that is given up for want of an answer would take what it wrote since its snapshot with it.
+    """
+    while True:
+        await r.owner.next_lease(r.incarnation or "")
         try:
-            return await _own_again(r)
-        except (DependencyAway, PlacementError):
-            await asyncio.sleep(random.uniform(0.05, 0.5))
-    return False
+            is_ours = await _own_again(r)
+        except (DependencyAway, PlacementError, LeaseLost):
+            is_ours = None
+        if is_ours is not None:
+            return is_ours
+        await asyncio.sleep(random.uniform(0.05, 0.5))
 
 
-async def _own_again(r: Residence) -> bool:
-    table, me, last = r.kit.table, r.owner.claimant(), r.record
-    seen = await table.read(r.actor)
-    if seen is None or not seen.is_owned or seen.incarnation is None:
+async def _own_again(r: Residence) -> bool | None:
+    table, me = r.kit.table, r.owner.claimant()
+    held = await table.read(r.actor)
+    if held is None or held.incarnation is None or not r.note.is_of(held, me.worker):
         return False
-    if (seen.uid, seen.epoch, seen.worker) != (last.uid, last.epoch, me.worker):
-        return False
-    if seen.incarnation != last.incarnation:
-        return False
-    if not await r.kit.leases.is_over(me.worker, seen.incarnation):
-        return False
-    budget_ms = int(r.kit.settings.wake_budget_s * 1000)
-    answer = await _known(r, lambda call: table.take_over(seen, me, budget_ms=budget_ms, call=call))
-    if not answer.is_done or answer.record is None:
-        return False
-    r.record = answer.record
-    await r.write(lambda fence, call: table.ready(fence, call=call))
+    if held.incarnation != me.incarnation:
+        if not await r.kit.leases.is_over(me.worker, held.incarnation):
+            return None
+        # Noted before: when the answer is lost, the record is known as ours all the same.
+        claimants = (*r.note.claimants, me.incarnation)
+        r.write_note(msgspec.structs.replace(r.note, claimants=claimants, was_ready=True))
+        budget_ms = int(r.kit.settings.wake_budget_s * 1000)
+        answer = await _known(
+            r, lambda call: table.take_over(held, me, budget_ms=budget_ms, call=call)
+        )
+        if not answer.is_done or answer.record is None:
+            return None  # it moved since: perhaps by an earlier try of ours
+        mine = answer.record
+    else:
+        mine = held  # a claim of ours whose answer was lost
+    r.record = mine
+    r.write_note(msgspec.structs.replace(r.note, epoch=mine.epoch, claimants=()))
+    if mine.state is ActorState.WAKING:
+        await r.write(lambda fence, call: table.ready(fence, call=call))
     return True
