@@ -441,6 +441,9 @@ class Exchange:
         end = self._answer_body.feed(data, start)
         if end < len(data):
             self._is_clean = False  # more than it said: this connection is not used again (R27)
+            if self._answer_body is not NO_BODY:
+                # Which of the two it meant, nobody knows: the client must not take it for whole.
+                raise Malformed("it goes on after its end")
         self._bytes_out += end - start
         if self._mode is _Mode.AS_IS:
             return data[start:end]  # the same object when that is all of it

@@ -54,7 +54,7 @@ class AnswerHead:
         if self.chunked:
             return Framing.CHUNKED
         if self.length is not None:
-            return Framing.LENGTH if self.length else Framing.NONE
+            return Framing.LENGTH
         return Framing.UNTIL_CLOSE
 
 

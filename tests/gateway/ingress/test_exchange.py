@@ -198,6 +198,9 @@ async def test_a79_an_http_1_0_client_of_a_broken_answer_is_reset() -> None:
         writer.close()
 
 
+POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
+
+
 async def test_r27_a_connection_with_bytes_too_many_is_not_used_again() -> None:
     connections = 0
 
@@ -206,15 +209,47 @@ async def test_r27_a_connection_with_bytes_too_many_is_not_used_again() -> None:
         connections += 1
         while True:
             await reader.readuntil(b"\r\n\r\n")
-            writer.write(OK + b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")
+            writer.write(b"HTTP/1.1 204 No Content\r\n\r\n" + POISON)
 
     async with actor(too_much) as port, running(FakeUsher(port=port)) as relay:
         reader, writer = await relay.connect()
         for _ in range(3):
             writer.write(GET)
-            assert (await read_answer(reader))[2] == b"ok"
+            assert (await read_answer(reader))[0] == 204
         writer.close()
         assert connections == 3
+
+
+async def test_a79_an_answer_longer_than_it_said_is_not_taken_for_whole() -> None:
+    """Ours instead while nothing is out, a missing end after that."""
+
+    async def too_much(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK + POISON)
+
+    async def too_much_later(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nfirst")
+        await reader.readuntil(b"more")  # once the client has seen the first part
+        writer.write(b"!" + POISON)
+
+    post = b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 4\r\n\r\n"
+    async with actor(too_much) as port, running(FakeUsher(port=port)) as relay:
+        reader, writer = await relay.connect()
+        writer.write(GET)
+        status, _, body = await read_answer(reader)
+        assert status == 502 and b"goes on after its end" in body
+        writer.close()
+    async with actor(too_much_later) as port, running(FakeUsher(port=port)) as relay:
+        reader, writer = await relay.connect()
+        writer.write(post)
+        await read_head(reader)
+        async with asyncio.timeout(SCALE):
+            assert await reader.readexactly(5) == b"first"
+            writer.write(b"more")
+            assert await reader.read() == b""
+        writer.close()
+        assert relay.relay.meters.broken_off == 1
 
 
 async def test_a13_a_client_that_leaves_ends_the_exchange_at_the_actor_at_once() -> None:

@@ -37,7 +37,7 @@ def test_an_equal_head_is_not_looked_at_again_and_a_longer_one_is() -> None:
     ("method", "text", "framing"),
     [
         (b"GET", b"200 OK\r\nContent-Length: 2", Framing.LENGTH),
-        (b"GET", b"200 OK\r\nContent-Length: 0", Framing.NONE),
+        (b"GET", b"200 OK\r\nContent-Length: 0", Framing.LENGTH),
         (b"GET", b"200 OK\r\nTransfer-Encoding: chunked", Framing.CHUNKED),
         (b"GET", b"200 OK", Framing.UNTIL_CLOSE),
         (b"HEAD", b"200 OK\r\nContent-Length: 2", Framing.NONE),
