@@ -59,8 +59,6 @@ class WakeTimedOut(LifecycleError):
     """The caller's own budget ended first; the wake itself goes on."""
 
     retry_after_s = 1.0
-    budget_s = 0.0
-    """What the search that ended had; a caller that has waited less may go on."""
 
 
 class StartFailed(LifecycleError):

@@ -1,31 +1,32 @@
 """Find an actor's worker, waking the actor where it sleeps (design, section 5).
 
 One search per actor and process, whoever asks: callers share it, each with a deadline of its own,
-and it goes on while any of them waits. Only workers know more; where two of them are asked, the
-claim decides.
+and it goes on while any of them waits or a worker has begun the wake. Which workers are asked, and
+in what order, is `asking`'s business.
 """
 
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from lifecycle.asking import Asking, Round
 from lifecycle.catalogue import KnownTemplates
 from lifecycle.errors import (
     DependencyAway,
     LifecycleError,
     NoCapacity,
     NoSuchActor,
+    ShuttingDown,
+    SnapshotFailed,
     WakeTimedOut,
 )
-from lifecycle.host.door import error_of
-from lifecycle.messages import Full, Here, Phases, Refused, There, WakeAsk, Worker
+from lifecycle.messages import Here, Phases, WakeAsk, Worker
 from lifecycle.roster import Roster
 from lifecycle.templates import Template
 from placement.errors import PlacementError
 from placement.model import ActorId, ActorRecord, ActorState, Outcome, WorkerRecord
-from placement.scheduler import choose
 from placement.table import Table
 
 log = logging.getLogger(__name__)
@@ -34,8 +35,37 @@ _SEARCH_S = 30.0
 """One shared search where the template does not say; callers with time left begin another."""
 _PAUSE_S = (0.01, 0.25)
 """Between tries when all are full or a worker cannot be reached: first and longest."""
-_FOLLOW = 4
-"""How many times in a row a worker's "there" is followed before looking at the table again."""
+
+_Key = tuple[ActorId, bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _RanOut:
+    """The search's time ended; a caller that came later has some left."""
+
+    budget_s: float
+    error: LifecycleError
+
+
+_Found = Here | LifecycleError | _RanOut
+
+
+class _Search:
+    """What its callers share. `found` is always set at the end, and never to an exception."""
+
+    __slots__ = ("avoid", "callers", "found", "is_asking", "task")
+
+    def __init__(self) -> None:
+        self.found: asyncio.Future[_Found] = asyncio.get_running_loop().create_future()
+        self.task: asyncio.Task[None] | None = None
+        self.callers = 0
+        self.is_asking = False
+        """A worker was asked and has not answered: a wake may have begun."""
+        self.avoid: set[str] = set()
+
+    def tell(self, found: _Found) -> None:
+        if not self.found.done():
+            self.found.set_result(found)
 
 
 class Waker:
@@ -51,13 +81,14 @@ class Waker:
         self._table = table
         self._templates = templates
         self._roster = roster
-        self._worker_at = worker_at
         self._rng = rng or random.Random()
-        self._searches: dict[tuple[ActorId, bool], asyncio.Task[Here | LifecycleError]] = {}
+        self._asking = Asking(roster, worker_at, self._rng)
+        self._searches: dict[_Key, _Search] = {}
         self._group: asyncio.TaskGroup | None = None
 
     def __repr__(self) -> str:
-        return f"<Waker {len(self._searches)} searches>"
+        callers = sum(search.callers for search in self._searches.values())
+        return f"<Waker {len(self._searches)} searches, {callers} callers>"
 
     async def run(self) -> None:
         """Own the searches until cancelled."""
@@ -72,51 +103,81 @@ class Waker:
     async def find(
         self, actor: ActorId, *, deadline: float, request_id: str = "", distrust: bool = False
     ) -> Here:
-        """Where the actor runs, by `deadline` (loop time). Raises LifecycleError.
+        """Where the actor runs, by `deadline` (loop time) and within its template's time for a
+        wake. Raises LifecycleError.
 
         `distrust`: the door that the table names did not have it or could not be reached, so its
         worker is asked, not believed.
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
-        key = (actor, distrust)
+        late: LifecycleError = WakeTimedOut(
+            f"{actor} did not wake within this request's time", actor=actor
+        )
         while True:
-            search = self._searches.get(key)
-            if search is None:
-                assert self._group is not None, "Waker.run is not running"
-                search = self._group.create_task(
-                    self._search(actor, distrust, request_id), name=f"search {actor}"
-                )
-                self._searches[key] = search
             try:
                 async with asyncio.timeout_at(deadline):
-                    found = await asyncio.shield(search)
+                    found = await self._join((actor, distrust), request_id)
             except TimeoutError:
-                raise WakeTimedOut(
-                    f"{actor} did not wake within this request's time", actor=actor
-                ) from None
+                raise late from None
             if isinstance(found, Here):
                 return found
-            if not isinstance(found, WakeTimedOut) or loop.time() - began >= found.budget_s:
+            if isinstance(found, LifecycleError):
                 raise found
-            # The shared search ran out, this late caller's budget has not (A27): begin another.
+            # The shared search ran out; a late caller has time of its own left (A27, R28).
+            late, deadline = found.error, min(deadline, began + found.budget_s)
+            if loop.time() >= deadline:
+                raise late
 
-    async def _search(
-        self, actor: ActorId, distrust: bool, request_id: str
-    ) -> Here | LifecycleError:
+    async def _join(self, key: _Key, request_id: str) -> _Found:
+        search = self._searches.get(key)
+        if search is None:
+            search = self._begin(key, request_id)
+        search.callers += 1
         try:
-            return await self._look(actor, distrust, request_id)
+            return await asyncio.shield(search.found)
+        finally:
+            search.callers -= 1
+            if not search.callers and not search.is_asking:
+                self._end(key, search)
+
+    def _begin(self, key: _Key, request_id: str) -> _Search:
+        assert self._group is not None, "Waker.run is not running"
+        search = self._searches[key] = _Search()
+        search.task = self._group.create_task(
+            self._search(key, search, request_id), name=f"search {key[0]}"
+        )
+        # Of a task, not in it: one that is cancelled before its first step runs nothing.
+        stopped = ShuttingDown("this process stops", actor=key[0])
+        search.task.add_done_callback(lambda _: search.tell(stopped))
+        return search
+
+    def _end(self, key: _Key, search: _Search) -> None:
+        """Nobody waits and nothing was begun: what it would find nobody wants. Out of the list at
+        once, so that a caller who comes now does not join what is ending."""
+        if self._searches.get(key) is search:
+            del self._searches[key]
+        if search.task is not None:
+            search.task.cancel()
+
+    async def _search(self, key: _Key, search: _Search, request_id: str) -> None:
+        actor, distrust = key
+        try:
+            search.tell(await self._look(actor, search, distrust, request_id))
         except LifecycleError as error:
-            return error
+            search.tell(error)
         except PlacementError as error:
-            return DependencyAway(f"the placement table is away: {error}", actor=actor)
+            search.tell(DependencyAway(f"the placement table is away: {error}", actor=actor))
         except Exception as error:
             log.exception("search broke", extra={"actor": str(actor)})
-            return DependencyAway(f"our own mistake: {type(error).__name__}", actor=actor)
+            search.tell(DependencyAway(f"our own mistake: {type(error).__name__}", actor=actor))
         finally:
-            self._searches.pop((actor, distrust), None)
+            if self._searches.get(key) is search:
+                del self._searches[key]
 
-    async def _look(self, actor: ActorId, distrust: bool, request_id: str) -> Here:
+    async def _look(
+        self, actor: ActorId, search: _Search, distrust: bool, request_id: str
+    ) -> _Found:
         loop = asyncio.get_running_loop()
         record = await self._table.read(actor) or await self._create(actor)
         if record.state is ActorState.RUNNING and not distrust:
@@ -127,13 +188,21 @@ class Waker:
         pause = _PAUSE_S[0]
         last: LifecycleError = NoCapacity(f"no worker took {actor}", actor=actor)
         while loop.time() < until:
-            ask = WakeAsk(
-                actor=actor, wait_ms=int((until - loop.time()) * 1000), request_id=request_id
-            )
+            wait_ms = int((until - loop.time()) * 1000)
+            ask = WakeAsk(actor=actor, wait_ms=wait_ms, request_id=request_id)
             try:
-                return await self._ask_workers(record, template, ask)
+                return await self._ask(search, record, template, ask)
+            except WakeTimedOut as error:
+                last = error
+                break
+            except SnapshotFailed as error:
+                last = error
+                if not self._asking.has_others(search.avoid, template):
+                    raise
             except (NoCapacity, DependencyAway) as error:
                 last = error
+            if not search.callers:
+                return last
             # Full or unreachable: look at everything anew after a moment.
             await asyncio.sleep(pause * self._rng.uniform(0.5, 1.0))
             pause = min(pause * 2, _PAUSE_S[1])
@@ -145,11 +214,20 @@ class Waker:
             record = found
             if record.state is ActorState.RUNNING and not distrust:
                 return _running(record)
-        if isinstance(last, NoCapacity):
-            raise last
-        late = WakeTimedOut(f"{actor} was not woken in {budget_s:g} s: {last}", actor=actor)
-        late.budget_s = budget_s
-        raise late
+        if not isinstance(last, NoCapacity | WakeTimedOut):
+            last = WakeTimedOut(f"{actor} was not woken in {budget_s:g} s: {last}", actor=actor)
+        return _RanOut(budget_s=budget_s, error=last)
+
+    async def _ask(
+        self, search: _Search, record: ActorRecord, template: Template | None, ask: WakeAsk
+    ) -> Here:
+        search.is_asking = True
+        try:
+            return await self._asking.ask(
+                Round(record=record, template=template, ask=ask, avoid=search.avoid)
+            )
+        finally:
+            search.is_asking = False
 
     async def _create(self, actor: ActorId) -> ActorRecord:
         template = await self._templates.creator(actor.namespace)
@@ -163,74 +241,6 @@ class Waker:
             raise DependencyAway(f"{actor} could not be created: {answer.outcome}", actor=actor)
         log.info("actor created on request", extra={"actor": str(actor)})
         return answer.record
-
-    async def _ask_workers(
-        self, record: ActorRecord, template: Template | None, ask: WakeAsk
-    ) -> Here:
-        """The owner where there is one, else the best of the workers, else room made on one."""
-        full: list[WorkerRecord] = []
-        tried: set[str] = set()
-        worker = self._pick(record, template, tried)
-        if worker is None:
-            await self._roster.refresh()
-            worker = self._pick(record, template, tried)
-        while worker is not None:
-            tried.add(worker.worker)
-            answer = await self._follow(worker, ask)
-            if isinstance(answer, Here):
-                return answer
-            if answer.evictable:
-                full.append(worker)
-            worker = self._pick(record, template, tried)
-        for candidate in full:
-            if await self._worker_at(candidate).evict():
-                answer = await self._follow(candidate, ask)
-                if isinstance(answer, Here):
-                    return answer
-        if not tried:
-            raise NoCapacity("no worker is registered that could run it", actor=ask.actor)
-        raise NoCapacity(f"all workers are full ({len(tried)} asked)", actor=ask.actor)
-
-    def _pick(
-        self, record: ActorRecord, template: Template | None, tried: set[str]
-    ) -> WorkerRecord | None:
-        key = template.key if template is not None else ""
-        runtimes = () if template is None or template.runtime == "auto" else (template.runtime,)
-        choice = choose(
-            record,
-            key,
-            runtimes,
-            [w for w in self._roster.workers() if w.worker not in tried],
-            now_ms=int(time.time() * 1000),
-            rng=self._rng,
-        )
-        return None if choice is None else choice.worker
-
-    async def _follow(self, worker: WorkerRecord, ask: WakeAsk) -> Here | Full:
-        """Ask one worker, and the one it points to. Raises LifecycleError."""
-        for _ in range(_FOLLOW):
-            try:
-                answer = await self._worker_at(worker).wake(ask)
-            except DependencyAway:
-                # It may be dead and own the actor still: others wait out its lease and take over.
-                return Full(evictable=False)
-            match answer:
-                case Here():
-                    return answer
-                case Full():
-                    return answer
-                case Refused():
-                    raise error_of(answer, ask.actor)
-                case There():
-                    found = [w for w in await self._known(answer.worker) if w.rpc == answer.rpc]
-                    if not found:
-                        return Full(evictable=False)
-                    worker = found[0]
-        return Full(evictable=False)
-
-    async def _known(self, worker: str) -> list[WorkerRecord]:
-        known = [w for w in self._roster.workers() if w.worker == worker]
-        return known or [w for w in await self._roster.refresh() if w.worker == worker]
 
 
 def _running(record: ActorRecord) -> Here:

@@ -1,4 +1,4 @@
-"""The shared world of a worker's tests."""
+"""The world that the tests of this room share: table, catalog, store, and workers on them."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
