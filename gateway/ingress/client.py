@@ -52,6 +52,7 @@ class ClientConnection(asyncio.Protocol):
     __slots__ = (
         "_fields",
         "_forward",
+        "_forwarded",
         "_home",
         "_is_full",
         "_is_lingering",
@@ -72,8 +73,9 @@ class ClientConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._trust = Trust.HOP if parts.naming.is_door else Trust.CLIENT
         self._fields: RequestFields = NO_FIELDS
+        self._forwarded: RequestFields = NO_FIELDS
         self._forward = b""
-        """What `_fields` goes on as."""
+        """What `_forwarded` goes on as."""
         self._paused = 0
         self._is_full = False
         self._is_pumping = False
@@ -179,11 +181,14 @@ class ClientConnection(asyncio.Protocol):
                 return False
             self.buffer = self.buffer[head.size :]
             self.expires = 0.0
+            self._fields = head.fields
             request_id = self._request_id(head)
             place = self._parts.naming.name(head.target, head.fields)
             if isinstance(place, Redirect):
                 self._redirect(place, head, request_id)
                 return True
+            if self._parts.gatekeeper is not None:
+                head, place = self._parts.gatekeeper.admit(head, place)
         except Malformed as error:
             self._answer(refusal_of(error), head, request_id or self._parts.new_request_id())
             return True
@@ -204,8 +209,8 @@ class ClientConnection(asyncio.Protocol):
         exchange.begin()
 
     def _forward_of(self, head: RequestHead) -> bytes:
-        if head.fields is not self._fields:
-            self._fields = head.fields
+        if head.fields is not self._forwarded:
+            self._forwarded = head.fields
             scheme = self._parts.settings.scheme.encode()
             self._forward = forwarded_fields(head.fields, self._trust, self.peer, scheme)
         return self._forward

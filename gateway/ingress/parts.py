@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from itertools import count
 
 from gateway.ingress.accesslog import AccessLog
+from gateway.ingress.auth.gatekeeper import Gatekeeper
 from gateway.ingress.meters import Meters
 from gateway.ingress.naming import Naming
 from gateway.ingress.parking import Parking
@@ -25,12 +26,15 @@ class Parts:
         settings: RelaySettings,
         meters: Meters,
         access_log: AccessLog | None,
+        gatekeeper: Gatekeeper | None = None,
     ) -> None:
         self.naming = naming
         self.usher = usher
         self.settings = settings
         self.meters = meters
         self.access_log = access_log
+        self.gatekeeper = gatekeeper
+        """None: everybody may come in."""
         self.parking = Parking(per_actor=settings.parked_per_actor, total=settings.parked)
         self.upstreams = Upstreams(settings)
         self.loop: asyncio.AbstractEventLoop | None = None

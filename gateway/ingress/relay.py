@@ -6,6 +6,7 @@ The same class is the edge and the door; what differs is the naming and the ushe
 import asyncio
 
 from gateway.ingress.accesslog import AccessLog
+from gateway.ingress.auth.gatekeeper import Gatekeeper
 from gateway.ingress.meters import Meters
 from gateway.ingress.naming import Naming
 from gateway.ingress.parking import Parking
@@ -30,6 +31,7 @@ class Relay:
         settings: RelaySettings | None = None,
         meters: Meters | None = None,
         access_log: AccessLog | None = None,
+        gatekeeper: Gatekeeper | None = None,
     ) -> None:
         self._parts = Parts(
             naming=naming,
@@ -37,6 +39,7 @@ class Relay:
             settings=settings or RelaySettings(),
             meters=meters or Meters(),
             access_log=access_log,
+            gatekeeper=gatekeeper,
         )
         self._listeners = Listeners()
         self._connections = Connections(self._parts)

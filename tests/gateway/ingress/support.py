@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from gateway.ingress.accesslog import AccessLog
+from gateway.ingress.auth.gatekeeper import Gatekeeper
 from gateway.ingress.naming import EdgeNaming, Naming
 from gateway.ingress.relay import Relay
 from gateway.ingress.seams import Demand, Refusal, Ticket, WakeReport
@@ -102,8 +103,10 @@ class FakeUsher:
         self.tickets: list[FakeTicket] = []
         self.demands: list[Demand] = []
         self.forgotten: list[Demand] = []
+        self.admitted = 0
 
     def admit(self, demand: Demand) -> Ticket | None:
+        self.admitted += 1
         if self.asleep or self.refusal is not None or self.forgotten:
             return None
         return self._ticket(None)
@@ -158,7 +161,11 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    usher: FakeUsher, *, naming: Naming | None = None, settings: RelaySettings | None = None
+    usher: FakeUsher,
+    *,
+    naming: Naming | None = None,
+    settings: RelaySettings | None = None,
+    gatekeeper: Gatekeeper | None = None,
 ) -> AsyncIterator[Running]:
     lines: list[bytes] = []
     relay = Relay(
@@ -166,6 +173,7 @@ async def running(
         usher=usher,
         settings=settings,
         access_log=AccessLog(lines.append),
+        gatekeeper=gatekeeper,
     )
     async with asyncio.TaskGroup() as group:
         run = group.create_task(relay.run())
