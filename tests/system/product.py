@@ -146,6 +146,18 @@ class Process:
             self.child.kill()
             raise AssertionError(f"{self.role} did not stop:\n{self.output()}") from None
 
+    def end(self) -> None:
+        """Of a test that is over: in order if it can be, gone in any case."""
+        if self.child is None or self.child.poll() is not None:
+            return
+        self.child.send_signal(signal.SIGCONT)
+        self.child.terminate()
+        try:
+            self.child.wait(30)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+
     # What a user does with it.
 
     def host(self, actor: str, ns: str = "demo") -> dict[str, str]:
@@ -160,8 +172,9 @@ class Process:
         headers = {**self.host(actor, ns), **more.pop("headers", {})}
         return ask(self.edge, method, path, headers=headers, **more)
 
-    def cli(self, *args: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "ROUSE_ADMIN_URL": f"http://127.0.0.1:{self.admin}"}
+    def cli(self, *args: str, **more: str) -> subprocess.CompletedProcess[str]:
+        ours = {"ROUSE_ADMIN_URL": f"http://127.0.0.1:{self.admin}"}
+        environment = {**os.environ, **ours, **more}
         return subprocess.run(
             [str(ROUSE), *args], capture_output=True, text=True, env=environment, timeout=120
         )
@@ -236,15 +249,15 @@ def role(role: str, data: Path, *arguments: str, **environment: str) -> Process:
 
 
 @contextlib.contextmanager
-def started(process: Process) -> Iterator[Process]:
-    """Started and ready; ended by force when the test left it running."""
+def started(*processes: Process) -> Iterator[Process]:
+    """Started side by side and ready, the first one given; whichever the test left running is
+    ended, by force if need be, the last one first."""
     try:
-        yield process.start().ready()
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.ready()
+        yield processes[0]
     finally:
-        if process.child is not None and process.child.poll() is None:
-            process.child.terminate()
-            try:
-                process.child.wait(30)
-            except subprocess.TimeoutExpired:
-                process.child.kill()
-                process.child.wait()
+        for process in reversed(processes):
+            process.end()
