@@ -20,6 +20,9 @@ class RelaySettings:
     """From the end of the request to the head of the answer, else 504."""
     stream_idle_s: float = 3600.0
     """An exchange in which nothing moved for this long is ended: 504, or by breaking it off."""
+    websocket_quiet_s: float = 0.0
+    """A WebSocket in which no data frame passed for this long is closed (1001), so that its actor
+    may sleep: pings alone do not keep it awake (A31, A53)."""
     body_idle_s: float = 60.0
     """A client that owes us its body and sends nothing for this long is disconnected."""
     linger_s: float = 5.0

@@ -1,10 +1,15 @@
-"""A tunnel: what an exchange becomes after 101, two streams of bytes that end each for itself."""
+"""A tunnel: what an exchange becomes after 101, two streams of bytes that end each for itself.
+
+In a WebSocket it reads the headers of frames: data frames alone are activity (A31, A64), and where
+the tunnel is cut, both sides are told so by a close frame (A19).
+"""
 
 from typing import TYPE_CHECKING
 
 from gateway.ingress.parts import Parts
 from gateway.ingress.seams import Ticket
 from gateway.ingress.upstream import Upstream
+from gateway.ingress.websocket import CloseCode, Frames, close_frame
 
 if TYPE_CHECKING:
     from gateway.ingress.client import ClientConnection
@@ -20,7 +25,10 @@ class Tunnel:
         "_bytes_out",
         "_client",
         "_client_ended",
+        "_data_at",
         "_exchange",
+        "_from_actor",
+        "_from_client",
         "_has_half_close",
         "_parts",
         "_ticket",
@@ -49,11 +57,16 @@ class Tunnel:
         self._actor_ended = False
         # RFC 6455, section 7.1.1: WebSocket closes by frames; who ends TCP has ended both ways,
         # and a peer that never answers must not hold the actor.
-        upgrade = exchange.head.fields.upgrade.lower()
-        self._has_half_close = upgrade != b"websocket"
+        is_websocket = exchange.head.fields.upgrade.lower() == b"websocket"
+        self._has_half_close = not is_websocket
+        self._from_client: Frames | None = Frames() if is_websocket else None
+        self._from_actor: Frames | None = Frames() if is_websocket else None
+        self._data_at = parts.now
+        """When the last bytes came that count as activity."""
 
     def begin(self, early: bytes) -> None:
         """`early` came with the 101; what the client sent before it waits in its buffer."""
+        self._expect_more()
         if early:
             self.on_answer(early)
         pending, self._client.buffer = self._client.buffer, b""
@@ -63,12 +76,12 @@ class Tunnel:
 
     def on_request_data(self, data: bytes) -> None:
         self._bytes_in += len(data)
-        self._touch()
+        self._touch(self._from_client, data)
         self._upstream.write(data)
 
     def on_answer(self, data: bytes) -> None:
         self._bytes_out += len(data)
-        self._touch()
+        self._touch(self._from_actor, data)
         self._client.write(data)
 
     def on_client_end(self) -> bool:
@@ -103,22 +116,51 @@ class Tunnel:
             self._upstream.resume()
 
     def on_expired(self) -> None:
-        self._end("no-answer")
+        quiet = self._parts.settings.websocket_quiet_s
+        if self._from_client is not None and quiet and self._parts.now - self._data_at >= quiet:
+            self._close_by_frame(CloseCode.GOING_AWAY, "nothing was said for a while", "quiet")
+        else:
+            self._close_by_frame(CloseCode.GOING_AWAY, "idle", "no-answer")
 
     def cut(self) -> None:
-        self._end("cut")
+        if self._parts.is_draining:
+            self._close_by_frame(CloseCode.RESTART, "this gateway is going away", "cut")
+        else:
+            self._close_by_frame(CloseCode.GOING_AWAY, "the actor is being stopped", "cut")
 
     def abort(self) -> None:
         self._end("client-left")
+
+    def _close_by_frame(self, code: CloseCode, text: str, reason: str) -> None:
+        """A frame that has begun can't be ended by us: that side sees no more than the end."""
+        if self._from_actor is not None and self._from_actor.may_close:
+            self._client.write(close_frame(code, text, masked=False))
+        if self._from_client is not None and self._from_client.may_close:
+            self._upstream.write(close_frame(CloseCode.GOING_AWAY, "closed", masked=True))
+        self._end(reason)
 
     def _end(self, reason: str) -> None:
         # A close after what was written went out, both ways: `abort` would cut its tail.
         self._upstream.close_after_writes()
         self._exchange.upstream = None
         self._exchange.end_tunnel(self._bytes_in, self._bytes_out, reason)
-        self._client.close()
+        if self._has_half_close or self._client_ended:
+            self._client.close()
+        else:
+            # What it sends meanwhile is dropped: to close over it would lose the close frame.
+            self._client.on_answered(keep=False, whole=False)
 
-    def _touch(self) -> None:
-        self._ticket.touch()
-        budget = self._parts.settings.stream_idle_s
-        self._client.expires = self._parts.now + budget if budget else 0.0
+    def _touch(self, frames: Frames | None, data: bytes) -> None:
+        if frames is None or frames.feed(data):
+            self._data_at = self._parts.now
+            self._ticket.touch()
+        self._expect_more()
+
+    def _expect_more(self) -> None:
+        """Two budgets, one timer: any byte keeps off the first, only data the second (A21, A31)."""
+        settings, now = self._parts.settings, self._parts.now
+        due = now + settings.stream_idle_s if settings.stream_idle_s else 0.0
+        if self._from_client is not None and settings.websocket_quiet_s:
+            quiet = self._data_at + settings.websocket_quiet_s
+            due = min(due, quiet) if due else quiet
+        self._client.expires = due
