@@ -186,6 +186,7 @@ class Residence:
             done.set_result(None)
         else:
             done.set_exception(error)
+            done.exception()  # seen: whoever asked may have left
 
     def view(self) -> View:
         return View(
