@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN := .venv/.runtime.stamp
 DEV := .venv/.dev.stamp
 
-.PHONY: demo setup tools test check format fuzz loadtest clean
+.PHONY: demo setup tools test check format fuzz loadtest bench profile bench-placement clean
 .DEFAULT_GOAL := setup
 
 setup: $(RUN)
@@ -40,6 +40,12 @@ check: $(DEV)
 
 loadtest: $(DEV)
 	@$(BIN)/python -m loadtest $(ARGS)
+
+bench: $(DEV)
+	@$(BIN)/python -m loadtest.bench $(ARGS)
+
+profile: $(DEV)
+	@$(BIN)/python -m loadtest.bench.profiling $(ARGS)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

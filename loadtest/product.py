@@ -36,11 +36,17 @@ class Product:
         edge, admin = free_ports(2)
         self.edge_url = f"http://127.0.0.1:{edge}"
         self.admin_url = f"http://127.0.0.1:{admin}"
+        self.data = data / "data"
         self._log = data / "rouse.log"
         self._command = [str(rouse), "up", "--listen", f"127.0.0.1:{edge}"]
-        self._command += ["--admin", f"127.0.0.1:{admin}", "--data", str(data / "data")]
+        self._command += ["--admin", f"127.0.0.1:{admin}", "--data", str(self.data)]
         self._command += ["--runtime", runtime, "--slots", str(slots)]
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "not started"
+        return self._process.pid
 
     def __enter__(self) -> Self:
         with self._log.open("wb") as log:
