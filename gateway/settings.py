@@ -5,6 +5,7 @@ stood (`config.yaml: edge.listn`, `ROUSE_EDGE_LISTN`) and the nearest name that 
 """
 
 import ipaddress
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from gateway import places
+from gateway.entry_settings import Auth, Tls, check_auth, check_tls
 from lifecycle.quantities import Size
 from lifecycle.strict import NotUnderstood, convert, nearest
 from lifecycle.trust import Address, BadAddress, Exposed, check_exposure, check_key
@@ -47,6 +49,11 @@ class Edge(_Group, frozen=True, kw_only=True):
     max_parked: int = 4096
     """Requests that may wait for wakes at once, in this process."""
     access_log: bool = True
+    auth: Auth = msgspec.field(default_factory=Auth)
+    tls: Tls = Tls()
+    proxy_protocol: tuple[str, ...] = ()
+    """Networks of load balancers that begin each connection with a PROXY header, which then must
+    be there."""
 
 
 class Door(_Group, frozen=True, kw_only=True):
@@ -113,7 +120,7 @@ class Log(_Group, frozen=True, kw_only=True):
 class FileSettings(_Group, frozen=True, kw_only=True):
     """What may stand in the file."""
 
-    edge: Edge = Edge()
+    edge: Edge = msgspec.field(default_factory=Edge)
     door: Door = Door()
     rpc: Rpc = Rpc()
     admin: Admin = Admin()
@@ -216,15 +223,20 @@ def _from_file(file: Path | None) -> Iterator[_Entry]:
     given = documents[0] if documents else {}
     if len(documents) > 1 or not isinstance(given, dict):
         raise BadSettings(f"{file}: settings are one mapping, as `edge: {{listen: ...}}`")
-    groups = {name.partition(".")[0] for name, _type in _names(FileSettings) if "." in name}
+    known = {name for name, _type in _names(FileSettings)}
+    groups = {name[:at] for name in known for at, each in enumerate(name) if each == "."}
+    yield from _leaves(given, "", groups, str(file))
+
+
+def _leaves(given: dict[Any, Any], prefix: str, groups: set[str], file: str) -> Iterator[_Entry]:
     for key, value in given.items():
-        if key in groups and isinstance(value, dict):
-            for inner, leaf in value.items():
-                yield f"{key}.{inner}", leaf, str(file)
-        elif key in groups and value is None:
+        name = f"{prefix}{key}"
+        if name in groups and isinstance(value, dict):
+            yield from _leaves(value, f"{name}.", groups, file)
+        elif name in groups and value is None:
             continue  # `edge:` with everything below it commented out
         else:
-            yield str(key), value, str(file)
+            yield name, value, file
 
 
 def _from_environ(environ: Mapping[str, str]) -> Iterator[_Entry]:
@@ -248,7 +260,7 @@ def _from_command_line(overrides: Mapping[str, object]) -> Iterator[_Entry]:
 
 
 def _of_text(given: str, text: str, kind: Any) -> object:
-    """Lists are `a,b`, mappings `a=b,c=d`; the rest is read as it stands."""
+    """Lists are `a,b`, mappings `a=b,c=d`, lists in them `a=b+c`; the rest is as it stands."""
     origin = getattr(kind, "__origin__", None)
     items = [item.strip() for item in text.split(",") if item.strip()]
     if origin is tuple:
@@ -256,16 +268,19 @@ def _of_text(given: str, text: str, kind: Any) -> object:
     if origin is dict:
         if not all("=" in item for item in items):
             raise BadSettings(f"{given}: {text[:80]!r} is not of the form name=value,name=value")
-        return dict(item.split("=", 1) for item in items)
+        pairs = dict(item.split("=", 1) for item in items)
+        if getattr(kind.__args__[1], "__origin__", None) is tuple:
+            return {name: value.split("+") for name, value in pairs.items()}
+        return pairs
     return text
 
 
 def _put(merged: dict[str, Any], name: str, value: object) -> None:
-    group, dot, leaf = name.partition(".")
+    group, dot, rest = name.partition(".")
     if not dot:
         merged[name] = value
     elif isinstance(inner := merged.setdefault(group, {}), dict):
-        inner[leaf] = value
+        _put(inner, rest, value)
 
 
 def _placed(error: NotUnderstood, sources: Mapping[str, str]) -> str:
@@ -288,8 +303,7 @@ def _check(settings: Settings, sources: Mapping[str, str]) -> None:
         return BadSettings(f"{sources.get(name, 'default')}: {name}: {why}")
 
     for name, (least, most) in _RANGES.items():
-        group, _dot, leaf = name.rpartition(".")
-        value = getattr(getattr(settings, group) if group else settings, leaf)
+        value = operator.attrgetter(name)(settings)
         if not least <= value <= most:
             raise refuse(name, f"{value} is not between {least} and {most}")
     if settings.lease.margin_s >= settings.lease.ttl_s:
@@ -305,14 +319,17 @@ def _check(settings: Settings, sources: Mapping[str, str]) -> None:
         except Exposed as error:
             raise BadSettings(str(error)) from error
     for name, reads in _FORMS.items():
-        group, _dot, leaf = name.partition(".")
-        value = getattr(getattr(settings, group), leaf)
+        value = operator.attrgetter(name)(settings)
         try:
             for text in value if isinstance(value, tuple) else (value,):
                 if text is not None:
                     reads(text)
         except ValueError as error:
             raise refuse(name, error) from error
+    for name, why in check_auth(settings.edge.auth):
+        raise refuse(f"edge.auth.{name}", why)
+    for name, why in check_tls(settings.edge.tls):
+        raise refuse(f"edge.tls.{name}", why)
 
 
 def _tcp(text: str) -> None:
@@ -329,6 +346,7 @@ _FORMS: dict[str, Callable[[str], object]] = {
     "edge.listen": _tcp,
     "edge.base_domains": _domain,
     "edge.trusted_proxies": ipaddress.ip_network,
+    "edge.proxy_protocol": ipaddress.ip_network,
     "door.advertise": Address.parse,
     "rpc.advertise": Address.parse,
     "worker.id": lambda text: check_label(text, "it"),
@@ -340,6 +358,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "edge.processes": (1, 256),
     "edge.wake_timeout_s": (0.1, 3600),
     "edge.max_parked": (1, 1_000_000),
+    "edge.auth.jwks_refresh_s": (10, 86400),
     "redis.replicas": (0, 16),
     "snapshots.cache_bytes": (0, 2**50),
     "worker.slots": (1, 100_000),

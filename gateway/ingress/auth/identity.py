@@ -9,6 +9,12 @@ from placement.model import ActorId
 
 EVERYWHERE = "*"
 
+ALGORITHMS = (
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
+)  # fmt: skip
+"""Signatures by a private key only. With an HMAC, whoever can verify can also forge, and a public
+key could be passed off as its secret; `none` is no signature."""
+
 
 class Kind(StrEnum):
     """How a caller may show who it is; a namespace accepts some of them."""

@@ -10,8 +10,8 @@ from typing import Any
 
 import jwt
 
-from gateway.ingress.auth.identity import EVERYWHERE, Identity, KeysAway, Kind
-from gateway.ingress.auth.keysets import ALGORITHMS, KeySet
+from gateway.ingress.auth.identity import ALGORITHMS, EVERYWHERE, Identity, KeysAway, Kind
+from gateway.ingress.auth.keysets import KeySet
 
 _LONGEST = 16 * 1024
 # Deeply nested JSON ends in RecursionError, a number past all bounds in OverflowError.

@@ -7,11 +7,7 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-ALGORITHMS = (
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
-)  # fmt: skip
-"""Signatures by a private key only. With an HMAC, whoever can verify can also forge, and a public
-key could be passed off as its secret; `none` is no signature."""
+from gateway.ingress.auth.identity import ALGORITHMS
 
 _RSA = frozenset(name for name in ALGORITHMS if name[:2] in ("RS", "PS"))
 _BY_CURVE = {

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from gateway.ingress.auth.identity import KeysAway, Kind
+from gateway.ingress.auth.identity import ALGORITHMS, KeysAway, Kind
 from gateway.ingress.auth.jwts import JwtRules, JwtVerifier
-from gateway.ingress.auth.keysets import ALGORITHMS, read_key_set
+from gateway.ingress.auth.keysets import read_key_set
 from placement.model import ActorId
 from tests.gateway.ingress.auth.signing import (
     AUDIENCE,

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from gateway.ingress.auth.keysets import ALGORITHMS, BadKeySet, read_key_set
+from gateway.ingress.auth.identity import ALGORITHMS
+from gateway.ingress.auth.keysets import BadKeySet, read_key_set
 from tests.gateway.ingress.auth.signing import jwk, key_set
 
 ALL = frozenset(ALGORITHMS)
