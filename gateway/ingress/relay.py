@@ -95,7 +95,7 @@ class Relay:
         """Stop listening, let every request end within `grace_s`, then end what is left and `run`.
         True when nothing had to be cut."""
         self._parts.is_draining = True
-        self._listeners.close()
+        await self._listeners.close_empty()
         whole = await self._connections.drain(self._parts.time() + grace_s)
         if not whole:
             # Whoever still waits is told so, and gets a moment to read it.

@@ -13,6 +13,11 @@ from gateway.ingress.parts import Parts
 
 TICK_S = 0.25
 LAST_WORDS_S = 0.5
+FIRST_WORDS_S = 0.5
+"""A client that has just connected sends its first request within this: to close before would
+fail a request that was on its way to an open listener."""
+_ACCEPT_TURNS = 3
+"""Turns of the loop in which it takes every connection that the kernel has made already."""
 _BACKLOG = 4096
 
 
@@ -83,7 +88,8 @@ class Connections:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._all: set[ClientConnection] = set()
+        self._all: dict[ClientConnection, float] = {}
+        """And since when (loop time)."""
         self._gone = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -94,12 +100,12 @@ class Connections:
 
     def add(self, connection: ClientConnection) -> bool:
         """False when it is one too many: then it gets an answer and is closed."""
-        self._all.add(connection)
+        self._all[connection] = self._parts.time()
         self._parts.meters.connections = len(self._all)
         return len(self._all) <= self._parts.settings.connections
 
     def remove(self, connection: ClientConnection) -> None:
-        self._all.discard(connection)
+        self._all.pop(connection, None)
         self._parts.meters.connections = len(self._all)
         if not self._all:
             self._gone.set()
@@ -111,8 +117,10 @@ class Connections:
 
     async def drain(self, deadline: float) -> bool:
         """End the idle ones, wait for the others; True when all ended by themselves."""
-        for connection in list(self._all):
-            connection.on_drain()
+        young = self._parts.time() - FIRST_WORDS_S
+        new = [c for c, since in self._all.items() if since > young]
+        self._end_idle([c for c, since in self._all.items() if since <= young])
+        later = asyncio.get_running_loop().call_later(FIRST_WORDS_S, self._end_idle, new)
         self._gone.clear()
         try:
             async with asyncio.timeout_at(deadline):
@@ -121,7 +129,14 @@ class Connections:
                     self._gone.clear()
         except TimeoutError:
             return False
+        finally:
+            later.cancel()
         return True
+
+    def _end_idle(self, connections: list[ClientConnection]) -> None:
+        for connection in connections:
+            if connection in self._all:
+                connection.on_drain()
 
     def cut(self) -> None:
         """End every exchange now: with an answer of ours where none has begun."""
@@ -153,6 +168,13 @@ class Listeners:
                 server = await loop.create_server(make, sock=sock, backlog=_BACKLOG)
             self._servers.append(server)
         return addresses
+
+    async def close_empty(self) -> None:
+        """Close them once those who are connected by the kernel's word are connected to us: it
+        resets what waits in the backlog of a listener that closes."""
+        for _ in range(_ACCEPT_TURNS):
+            await asyncio.sleep(0)
+        self.close()
 
     def close(self) -> None:
         for server in self._servers:

@@ -92,6 +92,22 @@ async def test_a10_a_drain_lets_requests_end_closes_idle_ones_and_takes_no_new()
             end.close()
 
 
+async def test_a10_a_drain_serves_who_was_connected_when_it_began() -> None:
+    async with actor(echo) as port, running(FakeUsher(port=port)) as relay:
+        with socket.create_connection(("127.0.0.1", relay.port)) as waiting:
+            # The loop has had no turn since: only the kernel knows of this connection.
+            waiting.setblocking(False)
+            async with asyncio.TaskGroup() as group:
+                drain = group.create_task(relay.relay.drain(SCALE))
+                await asyncio.sleep(0)
+                reader, writer = await asyncio.open_connection(sock=waiting)
+                writer.write(GET)
+                status, head, _ = await read_answer(reader)
+                assert status == 200 and b"\r\nConnection: close\r\n" in head
+                assert await drain
+            writer.close()
+
+
 async def test_a_drain_that_runs_out_of_grace_cuts_what_is_left() -> None:
     async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
