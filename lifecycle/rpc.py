@@ -3,7 +3,6 @@
 It listens on loopback or a unix socket, or wants the shared key; a call without it learns nothing.
 """
 
-import json
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -48,7 +47,7 @@ def rpc_app(worker: Worker, key: str | None) -> web.Application:
         return b"{}"
 
     async def evict(body: bytes) -> bytes:
-        return json.dumps(await worker.evict()).encode()
+        return msgspec.json.encode(await worker.evict())
 
     async def logs(body: bytes) -> bytes:
         ask = msgspec.json.decode(body, type=LogsAsk)
@@ -123,7 +122,7 @@ class FarWorker:
 
     async def wake(self, ask: WakeAsk) -> WakeAnswer:
         body = await self._call("wake", ask, wait_s=ask.wait_ms / 1000, actor=ask.actor)
-        answer: WakeAnswer = msgspec.json.decode(body, type=WakeAnswer)
+        answer: WakeAnswer = self._read(body, WakeAnswer)
         return answer
 
     async def suspend(self, ask: SuspendAsk) -> None:
@@ -131,7 +130,8 @@ class FarWorker:
         await self._call("suspend", ask, wait_s=None, actor=ask.actor)
 
     async def evict(self) -> bool:
-        return bool(json.loads(await self._call("evict", {}, wait_s=30.0)))
+        made_room: bool = self._read(await self._call("evict", {}, wait_s=30.0), bool)
+        return made_room
 
     async def logs(self, actor: ActorId, tail_bytes: int) -> bytes:
         return await self._call(
@@ -139,7 +139,8 @@ class FarWorker:
         )
 
     async def status(self) -> WorkerStatus:
-        return msgspec.json.decode(await self._call("status", {}, wait_s=5.0), type=WorkerStatus)
+        status: WorkerStatus = self._read(await self._call("status", {}, wait_s=5.0), WorkerStatus)
+        return status
 
     async def drain(self) -> None:
         await self._call("drain", {}, wait_s=None)
@@ -152,7 +153,10 @@ class FarWorker:
         )
         try:
             async with self._callers.session(self._rpc).post(
-                f"{self._base}/rpc/v1/{name}", data=msgspec.json.encode(ask), timeout=timeout
+                f"{self._base}/rpc/v1/{name}",
+                data=msgspec.json.encode(ask),
+                timeout=timeout,
+                allow_redirects=False,
             ) as answer:
                 body = await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -160,8 +164,17 @@ class FarWorker:
                 f"worker at {self._rpc} cannot be reached: {type(error).__name__}", actor=actor
             ) from error
         if answer.status == 409:
-            refused = msgspec.json.decode(body, type=Refused)
+            refused: Refused = self._read(body, Refused)
             raise error_of(refused, actor or ActorId("-", "-"))
         if answer.status != 200:
             raise DependencyAway(f"worker at {self._rpc} answered {answer.status}", actor=actor)
         return body
+
+    def _read(self, body: bytes, kind: Any) -> Any:
+        """Any: a union of records is no type to mypy."""
+        try:
+            return msgspec.json.decode(body, type=kind)
+        except msgspec.MsgspecError as error:
+            raise DependencyAway(
+                f"what answers at {self._rpc} is no worker of this version: {error}"
+            ) from error
