@@ -22,6 +22,19 @@ PATIENCE_S = 30.0
 """For anything that a busy machine may delay; a test that waits this long has failed."""
 
 
+def sandboxes(process: "Process") -> set[int]:
+    """Pids of what runs of its worker's actors: what names a path in the worker's directory."""
+    mark, found = os.fsencode(process.data / "worker"), set()
+    for directory in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            told = b"".join(
+                (directory / n).read_bytes() for n in ("environ", "cmdline", "mountinfo")
+            )
+            if mark in told:
+                found.add(int(directory.name))
+    return found
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
