@@ -1,4 +1,4 @@
-"""`rouse actor`: create, get, list, wake, suspend, delete, logs, policy."""
+"""`rouse actor`: create, get, list, wake, suspend, delete, logs, policy, token."""
 
 from typing import Annotated, Any
 
@@ -125,6 +125,24 @@ def logs(
         typer.echo(text, nl=False)
     else:
         show({"lines": text.splitlines()}, output, ())
+
+
+@app.command("token")
+def token(
+    name: Name,
+    expires: Annotated[str, typer.Option("--expires", help="As 30m, 1h, 168h.")] = "1h",
+    namespace: Namespace = None,
+    output: Output = Format.TABLE,
+    admin_url: AdminUrl = None,
+) -> None:
+    """Sign a token that opens this actor at the edge, whether it exists yet or not."""
+    options.seconds(expires, "--expires")
+    path = options.path_of("actors", name, namespace, "/token")
+    answer = options.client(admin_url).ask("POST", path, {"expires": expires})
+    if output is Format.TABLE:
+        typer.echo(answer["token"])  # alone, for $(...)
+    else:
+        show(answer, output, ())
 
 
 @app.command("policy")

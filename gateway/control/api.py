@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 from aiohttp import web
 
+from gateway.actor_tokens import ActorTokens
 from gateway.control import openapi
 from gateway.control.faults import answer_faults
 from gateway.control.guard import Guard
@@ -34,12 +35,14 @@ def make_app(
     guard: Guard,
     health: Health,
     metrics: Callable[[], bytes],
+    tokens: Callable[[], ActorTokens] | None = None,
 ) -> web.Application:
-    """Serve it with `web.AppRunner(app, access_log=None)`: writes are logged here."""
+    """Serve it with `web.AppRunner(app, access_log=None)`: writes are logged here. Without
+    `tokens` none are minted here."""
     app = web.Application(
         middlewares=[answer_faults, guard.middleware()], client_max_size=_LARGEST_BODY
     )
-    add_routes(app, Api(actions, templates))
+    add_routes(app, Api(actions, templates, tokens))
     add_pages(app, health=health, metrics=metrics)
     described = msgspec.json.encode(openapi.document())
 

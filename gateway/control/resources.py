@@ -8,7 +8,7 @@ import msgspec
 from lifecycle.messages import Here, Phases, Resident
 from lifecycle.quantities import Duration
 from placement.catalog import TemplateRecord
-from placement.model import ActorRecord, ActorState, WorkerRecord
+from placement.model import ActorId, ActorRecord, ActorState, WorkerRecord
 
 
 class _Ask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,6 +32,11 @@ class Suspend(_Ask, frozen=True, kw_only=True):
     """Cut what is still open after the wait."""
 
 
+class MintToken(_Ask, frozen=True, kw_only=True):
+    expires: Duration = msgspec.field(default_factory=lambda: Duration(3600))
+    """How long the token opens the actor."""
+
+
 class ListTemplates(_Ask, frozen=True, kw_only=True):
     namespace: str | None = None
 
@@ -53,6 +58,22 @@ class ListActors(_Ask, frozen=True, kw_only=True):
 class Logs(_Ask, frozen=True, kw_only=True):
     tail: int = 200
     """Lines."""
+
+
+class ActorToken(msgspec.Struct, frozen=True, kw_only=True):
+    namespace: str
+    name: str
+    token: str
+    expires: datetime.datetime
+
+    @classmethod
+    def of(cls, actor: ActorId, token: str, expires: int) -> "ActorToken":
+        return cls(
+            namespace=actor.namespace,
+            name=actor.name,
+            token=token,
+            expires=datetime.datetime.fromtimestamp(expires, datetime.UTC),
+        )
 
 
 class Residence(msgspec.Struct, frozen=True, kw_only=True):

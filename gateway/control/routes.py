@@ -1,6 +1,7 @@
 """The routes under /v1: what each takes, does and gives. The actions themselves are lifecycle's."""
 
 import functools
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from gateway.actor_tokens import ActorTokens
 from gateway.control import resources as r
 from gateway.control.faults import REQUEST_ID, Refusal
 from lifecycle import documents
@@ -19,6 +21,8 @@ from lifecycle.template_actions import TemplateActions
 from placement.model import ActorId, check_label
 
 LONGEST_WAIT_S = 3600.0
+LONGEST_TOKEN_S = 366 * 86_400.0
+"""A token cannot be called back but by changing the key, which calls back all."""
 MOST_LISTED = 1000
 MOST_LINES = 100_000
 
@@ -57,9 +61,15 @@ class Route:
 
 
 class Api:
-    def __init__(self, actions: Actions, templates: TemplateActions) -> None:
+    def __init__(
+        self,
+        actions: Actions,
+        templates: TemplateActions,
+        tokens: Callable[[], ActorTokens] | None = None,
+    ) -> None:
         self._actions = actions
         self._templates = templates
+        self._tokens = tokens
 
     # Templates ------------------------------------------------------------------------------
 
@@ -136,6 +146,21 @@ class Api:
     async def set_actor_policy(self, call: Call) -> r.Actor:
         return r.Actor.of(await self._actions.set_policy(call.actor, call.body))
 
+    async def mint_token(self, call: Call) -> r.ActorToken:
+        """For an actor that need not exist: the first request may be what creates it."""
+        assert isinstance(call.body, r.MintToken)
+        lasts = call.body.expires
+        if lasts.finite is None or not 1.0 <= lasts <= LONGEST_TOKEN_S:
+            raise NotUnderstood(
+                "expires", f"{lasts} is not between 1s and {Duration(LONGEST_TOKEN_S)}"
+            )
+        if self._tokens is None:
+            raise Refusal(409, "no-token-key", "this process shares no key with gateways: ask one")
+        expires = int(time.time() + lasts)
+        return r.ActorToken.of(
+            call.actor, self._tokens().mint(call.actor, expires=expires), expires
+        )
+
     # Workers --------------------------------------------------------------------------------
 
     async def list_workers(self, call: Call) -> r.Workers:
@@ -177,6 +202,8 @@ ROUTES: tuple[Route, ...] = (
           handler=Api.actor_logs, query=r.Logs),
     Route(method="PUT", path=_ACTOR + "/policy", summary="What this actor has unlike its template",
           handler=Api.set_actor_policy, body=PolicyDocument, is_document=True, answer=r.Actor),
+    Route(method="POST", path=_ACTOR + "/token", summary="Sign a token that opens this actor",
+          handler=Api.mint_token, body=r.MintToken, answer=r.ActorToken),
     Route(method="GET", path="/v1/workers", summary="List workers whose lease lives",
           handler=Api.list_workers, answer=r.Workers),
     Route(method="POST", path="/v1/workers/{id}/drain", summary="Suspend all actors of a worker",

@@ -58,7 +58,8 @@ class WatchedFiles:
     async def run(self) -> None:
         while True:
             await asyncio.sleep(LOOK_S)
-            await asyncio.to_thread(self.look)
+            # Not in a thread: nobody may be judged by old keys while new ones are taken over.
+            self.look()
 
     def _signature(self) -> Signature:
         return tuple(_of(path) for path in self._paths)

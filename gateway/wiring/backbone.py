@@ -35,16 +35,23 @@ class Keys:
     admin: str | None
     rpc: str | None
     door: str | None
+    actors: str | None
+    """Signs tokens for actors."""
 
     @classmethod
     def of(cls, shared: str | None) -> "Keys":
         if shared is None:
-            return cls(admin=None, rpc=None, door=None)
+            return cls(admin=None, rpc=None, door=None, actors=None)
 
         def derived(purpose: str) -> str:
             return hmac.new(shared.encode(), purpose.encode(), hashlib.sha256).hexdigest()
 
-        return cls(admin=shared, rpc=derived("rouse rpc"), door=derived("rouse door"))
+        return cls(
+            admin=shared,
+            rpc=derived("rouse rpc"),
+            door=derived("rouse door"),
+            actors=derived("rouse actor tokens"),
+        )
 
 
 class Backbone:

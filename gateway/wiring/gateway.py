@@ -19,6 +19,7 @@ from gateway.settings import Settings
 from gateway.telemetry import Telemetry
 from gateway.wiring.backbone import Backbone, Part
 from gateway.wiring.edge import EdgeUsher
+from gateway.wiring.entry import Entry, minter
 from gateway.wiring.listening import listen_or_else, listen_relay, serve_app
 from gateway.wiring.logging import BoundedFile
 from gateway.wiring.readings import of_relay
@@ -52,6 +53,7 @@ class EdgePart:
             hop_key=backbone.keys.door,
         )
         backbone.feed.listen(self.usher.heard)
+        self._entry = Entry(settings, backbone.keys)
         self._log = BoundedFile(settings.data_dir / log_name) if edge.access_log else None
         self.relay = Relay(
             naming=EdgeNaming(
@@ -66,6 +68,7 @@ class EdgePart:
                 trusted=tuple(ip_network(network) for network in edge.trusted_proxies),
             ),
             access_log=AccessLog(self._log.write) if self._log is not None else None,
+            gatekeeper=self._entry.gatekeeper,
         )
         if worker is not None:
             worker.relays.append(self.relay)
@@ -79,7 +82,7 @@ class EdgePart:
         )
 
     def parts(self) -> list[Part]:
-        return [("waker", self.waker.run), ("edge", self.relay.run)]
+        return [("waker", self.waker.run), ("edge", self.relay.run), *self._entry.parts()]
 
     def read(self) -> Iterator[Metric]:
         yield from of_relay(self.relay, "edge")
@@ -123,6 +126,7 @@ class ControlPart(AbstractAsyncContextManager["ControlPart"]):
             guard=Guard(address=self.at, key=backbone.keys.admin),
             health=Health(ready=lambda: self.not_ready),
             metrics=self._telemetry.render,
+            tokens=minter(self._settings, backbone.keys),
         )
         self._runner = runner = web.AppRunner(app, access_log=None)
         await runner.setup()

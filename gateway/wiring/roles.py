@@ -14,7 +14,7 @@ from typing import Any
 
 import gateway
 from gateway import places
-from gateway.settings import Settings
+from gateway.settings import BadSettings, Settings
 from gateway.telemetry import Telemetry
 from gateway.wiring.backbone import Keys, Part, backbone
 from gateway.wiring.gateway import ControlPart, EdgePart
@@ -56,7 +56,7 @@ def _run(settings: Settings, role: Coroutine[Any, Any, int], log_file: Path | No
         set_up(settings.log, log_file)
         with asyncio.Runner(loop_factory=new_loop()) as runner:
             return int(runner.run(role))
-    except (DirectoryInUse, PlacementError, OSError) as error:
+    except (BadSettings, DirectoryInUse, PlacementError, OSError) as error:
         print(f"rouse {settings.role}: {error}", file=sys.stderr)  # noqa: T201
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):

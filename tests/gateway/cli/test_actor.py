@@ -6,6 +6,7 @@ import yaml
 from lifecycle.errors import StartFailed
 from placement.model import ActorId
 from tests.gateway.cli.conftest import Shell
+from tests.gateway.control.serving import TOKENS
 
 C1 = ActorId("demo", "c1")
 
@@ -123,3 +124,12 @@ async def test_wrong_usage_ends_with_2(rouse: Shell, argv: tuple[str, ...], mess
 async def test_a_bad_name_is_the_apis_to_judge(rouse: Shell) -> None:
     ended = await rouse("actor", "get", "Not A/../Label", "-n", "Not A", code=1)
     assert "is not a DNS-1123 label" in ended.err
+
+
+async def test_a_token_stands_alone_for_a_shell_and_whole_for_a_program(rouse: Shell) -> None:
+    alone = await rouse("actor", "token", "demo/c1", "--expires", "5m")
+    found = TOKENS.read(alone.out.strip().encode())
+    assert found is not None and str(found.actor) == "demo/c1"
+    whole = (await rouse("actor", "token", "c1", "-n", "demo", "-o", "json")).json
+    assert set(whole) == {"namespace", "name", "token", "expires"}
+    assert "duration" in (await rouse("actor", "token", "c1", "--expires", "x", code=2)).err

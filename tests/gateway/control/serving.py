@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 from redis.asyncio import Redis
 
+from gateway.actor_tokens import ActorTokens, TokenKey
 from gateway.control.api import make_app
 from gateway.control.guard import Guard
 from gateway.control.health import Health
@@ -17,6 +18,7 @@ from placement.table import Table
 from tests.fake_worker import FakeFleet
 
 LOOPBACK = Address(host="127.0.0.1", port=0)
+TOKENS = ActorTokens([TokenKey(id="k1", secret=b"s" * 32)])
 
 
 class Admin:
@@ -53,7 +55,11 @@ class Admin:
 
 @asynccontextmanager
 async def serving(
-    fleet: FakeFleet, *, guard: Guard | None = None, health: Health | None = None
+    fleet: FakeFleet,
+    *,
+    guard: Guard | None = None,
+    health: Health | None = None,
+    tokens: ActorTokens | None = TOKENS,
 ) -> AsyncIterator[Admin]:
     app = make_app(
         fleet.actions,
@@ -61,6 +67,7 @@ async def serving(
         guard=guard or Guard(address=LOOPBACK),
         health=health or Health(),
         metrics=lambda: b"rouse_slots 4\n",
+        tokens=(lambda: tokens) if tokens is not None else None,
     )
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

@@ -1,14 +1,16 @@
 """The routes as a client sees them: paths, bodies, statuses and what comes back."""
 
 import copy
+import datetime
+import time
 from typing import Any
 
 import pytest
 
 from lifecycle.errors import NoCapacity, StartFailed
 from placement.model import ActorId
-from tests.fake_worker import COUNTER
-from tests.gateway.control.serving import Admin
+from tests.fake_worker import COUNTER, FakeFleet
+from tests.gateway.control.serving import TOKENS, Admin, serving
 
 C1 = "/v1/namespaces/demo/actors/c1"
 
@@ -224,3 +226,27 @@ async def test_workers_are_listed_and_drained(admin: Admin) -> None:
     assert await admin.ask("POST", "/v1/workers/w1/drain") == {"id": "w1", "drained": True}
     assert (await admin.ask("GET", C1))["state"] == "SUSPENDED"
     assert (await admin.fault("POST", "/v1/workers/w9/drain", status=404))["reason"] == "no-worker"
+
+
+async def test_a_token_is_signed_for_one_actor_and_a_time(admin: Admin) -> None:
+    before = int(time.time())
+    answer = await admin.ask("POST", "/v1/namespaces/demo/actors/c9/token", {"expires": "30m"})
+    found = TOKENS.read(answer["token"].encode())
+    assert found is not None and found.actor == ActorId("demo", "c9")
+    assert before + 1800 <= found.expires <= int(time.time()) + 1800
+    assert (answer["namespace"], answer["name"]) == ("demo", "c9")
+    said = datetime.datetime.fromisoformat(answer["expires"])
+    assert said.timestamp() == found.expires
+
+
+@pytest.mark.parametrize("expires", ["never", "0", "500ms", "9000h", "soon", 5])
+async def test_a_token_ends_within_a_year(admin: Admin, expires: object) -> None:
+    path = "/v1/namespaces/demo/actors/c9/token"
+    fault = await admin.fault("POST", path, {"expires": expires}, status=400)
+    assert "expires" in fault["message"]
+
+
+async def test_a_process_without_a_key_mints_nothing(fleet: FakeFleet) -> None:
+    async with serving(fleet, tokens=None) as admin:
+        path = "/v1/namespaces/demo/actors/c9/token"
+        assert (await admin.fault("POST", path, status=409))["reason"] == "no-token-key"
