@@ -33,14 +33,26 @@ class RelaySettings:
     upstream_fresh_s: float = 1.0
     """A request that must not be repeated takes only a connection used within this time, since a
     server that closes it meanwhile would cost the request."""
-    idle_per_key: int = 64
-    idle_total: int = 1024
-    """Unused connections kept, per copy of an actor and in all."""
+    idle_per_key: int = 1024
+    idle_total: int = 4096
+    """Unused connections kept, per copy of an actor and in all. Fewer than are in use at once cost
+    most requests a connect; `upstream_idle_s` ends what a crest left behind."""
     connections: int = 16_384
-    """Client connections; those above are answered 503 and closed."""
+    """Client connections. One more ends the oldest that has no request open, so that slow or idle
+    clients can't shut others out; when all have one, it is answered 503 and closed."""
     parked_per_actor: int = 1024
     parked: int = 8192
     """Requests that wait for one actor, and in all; one more is answered 429."""
+    parked_bytes: int = 256 * 2**20
+    """What those who wait have brought, in all: above it bodies are not read further, and one
+    more request is answered 429."""
+    requests_per_actor: int = 0
+    """Requests open on one actor, those that wait included; one more is answered 429. 0: any."""
+    rate_per_address: float = 0.0
+    """Requests per second that one client address (of IPv6: /64) may begin, over time; above it
+    429. 0: any."""
+    rate_burst: int = 100
+    """And how many at once."""
     replay_bytes: int = 64 * 1024
     """What is kept of a request's body so that it can be sent again or wait for its actor."""
     buffer_bytes: int = 64 * 1024

@@ -228,13 +228,14 @@ class Upstreams:
         """Close what has been idle for too long."""
         oldest = now - self._settings.upstream_idle_s
         for key, idle in list(self._idle.items()):
-            kept = [c for c in idle if c.is_open and c.idle_since >= oldest]
-            if len(kept) == len(idle) and kept:
-                continue
+            kept: list[Upstream] = []
+            over: list[Upstream] = []
             for connection in idle:
-                if connection not in kept:
-                    self.idle_count -= 1
-                    connection.close()
+                is_kept = connection.is_open and connection.idle_since >= oldest
+                (kept if is_kept else over).append(connection)
+            for connection in over:
+                self.idle_count -= 1
+                connection.close()
             if kept:
                 self._idle[key] = kept
             else:

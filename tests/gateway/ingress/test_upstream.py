@@ -60,6 +60,21 @@ async def test_idle_connections_are_bounded_and_swept() -> None:
         await gone(upstreams)
 
 
+async def test_what_512_clients_need_at_once_is_kept_for_their_next_requests() -> None:
+    async with actor(hold) as port:
+        upstreams = Upstreams(RelaySettings())
+        wave = await opened(upstreams, port, 512)
+        for connection in wave:
+            upstreams.give_back(connection, now=1.0)
+        again = [upstreams.take(port, used_since=0.0) for _ in wave]
+        assert set(again) == set(wave)
+        for connection in wave:
+            upstreams.give_back(connection, now=2.0)
+        upstreams.sweep(now=100.0)
+        assert upstreams.idle_count == 0
+        await gone(upstreams)
+
+
 async def test_drop_closes_what_is_idle_before_a_freeze_and_leaves_what_is_in_use() -> None:
     async with actor(hold) as port:
         upstreams = Upstreams(RelaySettings())
