@@ -17,6 +17,7 @@ from gateway.ingress.failures import ROWS, refusal_of, render, render_redirect
 from gateway.ingress.fields import Trust, forwarded_fields, is_trusted, sane_request_id
 from gateway.ingress.naming import Redirect
 from gateway.ingress.parts import Parts
+from gateway.ingress.rates import Rates, told_address
 from gateway.ingress.seams import Reason, Refusal
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class ClientConnection(asyncio.Protocol):
     PIPELINED = 1
     HELD = 2
     UPSTREAM = 4
+    CROWDED = 8
 
     __slots__ = (
         "_fields",
@@ -183,6 +185,8 @@ class ClientConnection(asyncio.Protocol):
             self.expires = 0.0
             self._fields = head.fields
             request_id = self._request_id(head)
+            if self._parts.rates is not None:
+                self._check_rate(self._parts.rates, head)
             place = self._parts.naming.name(head.target, head.fields)
             if isinstance(place, Redirect):
                 self._redirect(place, head, request_id)
@@ -197,6 +201,16 @@ class ClientConnection(asyncio.Protocol):
             return True
         self._use(Exchange(self, self._parts, head, place, self._forward_of(head), request_id))
         return True
+
+    def _check_rate(self, rates: Rates, head: RequestHead) -> None:
+        """Before names and credentials are looked at: guessing them is limited too."""
+        address = self.peer
+        if self._trust is Trust.PROXY:
+            address = told_address(head.fields.block, address)
+        wait_s = rates.take(address, self._parts.time())
+        if wait_s:
+            why = "too many requests from this address"
+            raise Refusal(Reason.RATE_LIMITED, why, retry_after_s=wait_s)
 
     def _use(self, exchange: Exchange) -> None:
         self.user = exchange
@@ -275,7 +289,7 @@ class ClientConnection(asyncio.Protocol):
     def on_answered(self, *, keep: bool, whole: bool) -> None:
         """The answer is out. `whole`: so is the request in, and what follows is the next one."""
         self.user = None
-        self.resume(self.HELD | self.UPSTREAM)
+        self.resume(self.HELD | self.UPSTREAM | self.CROWDED)
         if keep and not self._parts.is_draining:
             self._expect_request()
             if self.buffer:

@@ -16,6 +16,7 @@ from gateway.ingress.codec.body import NO_BODY, Body, ChunkedBody, LengthBody, U
 from gateway.ingress.codec.grammar import Malformed
 from gateway.ingress.codec.request import RequestHead
 from gateway.ingress.codec.response import AnswerHead, Framing, scan_answer
+from gateway.ingress.crowds import Crowds
 from gateway.ingress.failures import ROWS, refusal_of, render, wake_fields
 from gateway.ingress.fields import answered_fields, without_chunking
 from gateway.ingress.naming import Place
@@ -58,6 +59,7 @@ class Exchange:
         "_fresh_only",
         "_holding",
         "_interim",
+        "_is_admitted",
         "_is_answered",
         "_is_clean",
         "_is_head_out",
@@ -65,6 +67,7 @@ class Exchange:
         "_kept",
         "_kept_size",
         "_mode",
+        "_parked",
         "_partial",
         "_parts",
         "_request_body",
@@ -108,6 +111,9 @@ class Exchange:
         self._fresh_only = False
         self._sent = False
         self._ended = False
+        self._is_admitted = False
+        self._parked: int | None = None
+        """Bytes that parking counts as ours while we wait there."""
         self._wake: Woken | None = None
         self._bytes_in = 0
         self._bytes_out = 0
@@ -142,6 +148,8 @@ class Exchange:
 
     def begin(self) -> None:
         try:
+            if self._parts.crowds is not None:
+                self._enter_crowd(self._parts.crowds)
             ticket = self._parts.usher.admit(self.place.demand)
             if ticket is not None:
                 self._board(ticket)
@@ -152,6 +160,11 @@ class Exchange:
             self.fail(refusal)
             return
         self._arrange()
+
+    def _enter_crowd(self, crowds: Crowds) -> None:
+        if not crowds.enter(self.place.actor):
+            raise self._refusal(Reason.QUEUE_FULL, "too many requests are open on this actor")
+        self._is_admitted = True
 
     def _arrange(self) -> None:
         self._task = self._parts.spawn(self._find_way(), f"way to {self.place.demand.actor}")
@@ -178,9 +191,12 @@ class Exchange:
 
     async def _wait_for_ticket(self) -> Ticket:
         actor = self.place.demand.actor
-        why_not = self._parts.parking.enter(actor)
+        parking = self._parts.parking
+        brought = self.head.size + self._kept_size + len(self.client.buffer)
+        why_not = parking.enter(actor, brought)
         if why_not is not None:
             raise self._refusal(Reason.QUEUE_FULL, why_not)
+        self._parked = brought
         demand = replace(
             self.place.demand, request_id=self.request_id.decode("ascii"), deadline=self._deadline
         )
@@ -191,7 +207,9 @@ class Exchange:
         except TimeoutError:
             raise self._refusal(Reason.WAKING, "the actor did not wake in time") from None
         finally:
-            self._parts.parking.leave(actor)
+            parking.leave(actor, self._parked)
+            self._parked = None
+            self.client.resume(self.client.CROWDED)
 
     async def _connect(self) -> Upstream | None:
         assert self.ticket is not None
@@ -323,11 +341,21 @@ class Exchange:
         if self._kept is not None:
             self._kept.append(data)
             self._kept_size += len(data)
+            if self._parked is not None:
+                self._hold_more(len(data))
             if self._kept_size > limit:
                 if self._holding:
                     self.client.pause(self.client.HELD)
                 else:
                     self._kept = None
+
+    def _hold_more(self, size: int) -> None:
+        assert self._parked is not None
+        parking = self._parts.parking
+        parking.hold(size)
+        self._parked += size
+        if not parking.has_room:
+            self.client.pause(self.client.CROWDED)  # until our own wait is over
 
     # --- the answer --------------------------------------------------------------------------
 
@@ -649,6 +677,8 @@ class Exchange:
             self._task.cancel()
             self._task = None
         self._leave_upstream()
+        if self._is_admitted and self._parts.crowds is not None:
+            self._parts.crowds.leave(self.place.actor)
         ticket, self.ticket = self.ticket, None  # it holds `cut`, and so us: no cycle is left
         if ticket is not None:
             ticket.close()

@@ -7,9 +7,11 @@ from itertools import count
 
 from gateway.ingress.accesslog import AccessLog
 from gateway.ingress.auth.gatekeeper import Gatekeeper
+from gateway.ingress.crowds import Crowds
 from gateway.ingress.meters import Meters
 from gateway.ingress.naming import Naming
 from gateway.ingress.parking import Parking
+from gateway.ingress.rates import Rates
 from gateway.ingress.seams import Usher
 from gateway.ingress.settings import RelaySettings
 from gateway.ingress.upstream import Upstreams
@@ -35,7 +37,14 @@ class Parts:
         self.access_log = access_log
         self.gatekeeper = gatekeeper
         """None: everybody may come in."""
-        self.parking = Parking(per_actor=settings.parked_per_actor, total=settings.parked)
+        self.parking = Parking(
+            per_actor=settings.parked_per_actor,
+            total=settings.parked,
+            total_bytes=settings.parked_bytes,
+        )
+        most, rate = settings.requests_per_actor, settings.rate_per_address
+        self.crowds = Crowds(per_actor=most) if most else None
+        self.rates = Rates(per_s=rate, burst=settings.rate_burst) if rate else None
         self.upstreams = Upstreams(settings)
         self.loop: asyncio.AbstractEventLoop | None = None
         self.group: asyncio.TaskGroup | None = None

@@ -22,6 +22,8 @@ class Reason(StrEnum):
     NO_ACTOR = "no-actor"
     NO_PORT = "no-port"
     QUEUE_FULL = "queue-full"
+    RATE_LIMITED = "rate-limited"
+    """This client begins requests faster than it may; nothing was sent."""
     WAKING = "waking"
     NO_CAPACITY = "no-capacity"
     FAILED_START = "failed-start"

@@ -100,9 +100,19 @@ class Connections:
 
     def add(self, connection: ClientConnection) -> bool:
         """False when it is one too many: then it gets an answer and is closed."""
+        if len(self._all) >= self._parts.settings.connections:
+            self._make_room()
         self._all[connection] = self._parts.time()
         self._parts.meters.connections = len(self._all)
         return len(self._all) <= self._parts.settings.connections
+
+    def _make_room(self) -> None:
+        """The oldest without a request goes: an idle one may always be closed (RFC 9112, 9.5), and
+        one that is slow with its head (slow loris) must not keep others out."""
+        oldest = next((each for each in self._all if each.user is None), None)
+        if oldest is not None:
+            oldest.abort()
+            self.remove(oldest)
 
     def remove(self, connection: ClientConnection) -> None:
         self._all.pop(connection, None)

@@ -1,6 +1,7 @@
 """A client's connection: budgets for its head and its idleness, splits of its bytes, its end."""
 
 import asyncio
+from ipaddress import ip_network
 
 from gateway.ingress.settings import RelaySettings
 from tests.gateway.ingress.support import (
@@ -10,6 +11,7 @@ from tests.gateway.ingress.support import (
     actor,
     echo,
     error_of,
+    field_of,
     read_answer,
     running,
 )
@@ -46,6 +48,34 @@ async def test_a_client_that_owes_its_body_too_long_is_disconnected() -> None:
     async with actor(echo) as port, running(FakeUsher(port=port), settings=settings) as relay:
         answer = await relay.talk(b"POST / HTTP/1.1\r\n%bContent-Length: 9\r\n\r\nhalf" % HOST)
         assert answer == b""
+
+
+async def test_a73_requests_above_an_addresss_rate_are_429_with_the_time_to_wait() -> None:
+    settings = RelaySettings(rate_per_address=0.01, rate_burst=2)
+    async with actor(echo) as port, running(FakeUsher(port=port), settings=settings) as relay:
+        reader, writer = await relay.connect()
+        writer.write(GET * 3)
+        assert [(await read_answer(reader))[0] for _ in range(2)] == [200, 200]
+        status, head, _ = await read_answer(reader)
+        assert status == 429 and 90 < int(field_of(head, "retry-after") or 0) <= 100
+        writer.write(GET)  # the connection lives on, and a guessed name costs a token too
+        assert (await read_answer(reader))[0] == 429
+        writer.close()
+        assert len(relay.usher.tickets) == 2
+
+
+async def test_a_trusted_proxys_clients_have_each_their_own_rate() -> None:
+    settings = RelaySettings(
+        rate_per_address=0.01, rate_burst=1, trusted=(ip_network("127.0.0.0/8"),)
+    )
+    async with actor(echo) as port, running(FakeUsher(port=port), settings=settings) as relay:
+        reader, writer = await relay.connect()
+        statuses = []
+        for address in (b"1.1.1.1", b"2.2.2.2", b"1.1.1.1"):
+            writer.write(GET[:-2] + b"X-Forwarded-For: 9.9.9.9, " + address + b"\r\n\r\n")
+            statuses.append((await read_answer(reader))[0])
+        assert statuses == [200, 200, 429]
+        writer.close()
 
 
 async def test_an_error_reaches_a_client_that_is_still_sending_its_body() -> None:

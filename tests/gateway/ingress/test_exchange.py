@@ -198,6 +198,58 @@ async def test_a79_an_http_1_0_client_of_a_broken_answer_is_reset() -> None:
         writer.close()
 
 
+async def test_a51_requests_above_an_actors_limit_are_429_and_another_actors_are_not() -> None:
+    usher = FakeUsher(asleep=True)
+    settings = RelaySettings(requests_per_actor=2)
+    async with actor(echo) as port, running(usher, settings=settings) as relay:
+        usher.port = port
+        waiting = [await relay.connect() for _ in range(2)]
+        for _, writer in waiting:
+            writer.write(GET)
+        while relay.relay.parking.count < 2:
+            await asyncio.sleep(0)
+        answer = await relay.talk(GET[:-2] + b"Connection: close\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 429 ") and error_of(answer)["reason"] == "queue-full"
+        assert field_of(answer, "retry-after") == "1"
+        usher.awake.set()
+        other = GET[:-2].replace(b"a1.", b"a2.") + b"Connection: close\r\n\r\n"
+        assert (await relay.talk(other)).startswith(b"HTTP/1.1 200 ")
+        for reader, writer in waiting:
+            assert (await read_answer(reader))[0] == 200
+            writer.write(GET)  # its place is free again
+            assert (await read_answer(reader))[0] == 200
+            writer.close()
+
+
+async def test_a30_a_flood_for_a_sleeping_actor_is_bounded_in_bytes() -> None:
+    """Who waits is read from no further than all may bring; who would be too much is told 429."""
+    usher = FakeUsher(asleep=True)
+    settings = RelaySettings(parked_bytes=200_000)
+    size = 60_000
+    head = b"PUT / HTTP/1.1\r\n%bContent-Length: %d\r\n\r\n" % (HOST, size)
+    async with actor(echo) as port, running(usher, settings=settings) as relay:
+        usher.port = port
+        statuses: list[int] = []
+
+        async def put() -> None:
+            reader, writer = await relay.connect()
+            writer.write(head + b"x" * size)
+            statuses.append((await read_answer(reader))[0])
+            writer.close()
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(40):
+                group.create_task(put())
+            async with asyncio.timeout(SCALE):
+                while statuses.count(429) + relay.relay.parking.count < 40:
+                    await asyncio.sleep(0)
+                    # One read of each who was let in may lie above it.
+                    assert relay.relay.parking.held_bytes < 200_000 + 4 * 262_144
+            usher.awake.set()
+        assert 1 <= statuses.count(200) < 40 and set(statuses) == {200, 429}
+        assert relay.relay.parking.held_bytes == 0
+
+
 POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 
 

@@ -14,7 +14,19 @@ def test_a73_one_actors_queue_does_not_fill_anothers() -> None:
     assert [parking.enter(A) is None for _ in range(3)] == [True, True, False]
     assert [parking.enter(B) is None for _ in range(2)] == [True, False]
     assert (parking.count, parking.waiting(A), parking.waiting(B)) == (3, 2, 1)
-    assert repr(parking) == "<Parking 3 waiting, 2 actors>"
+    assert repr(parking) == "<Parking 3 waiting, 2 actors, 0 bytes>"
+
+
+def test_a30_what_waits_is_bounded_in_bytes_too() -> None:
+    parking = Parking(per_actor=9, total=9, total_bytes=100)
+    assert parking.enter(A, 60) is None
+    assert parking.enter(A, 60) is not None and parking.count == 1
+    assert parking.enter(B, 40) is None and not parking.has_room
+    parking.hold(25)
+    parking.leave(A, 85)
+    assert parking.has_room and parking.held_bytes == 40
+    parking.leave(B, 40)
+    assert parking.held_bytes == 0
 
 
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from([A, B]))))

@@ -51,17 +51,39 @@ async def test_it_listens_on_unix_sockets_and_on_shared_ports(tmp_path: Path) ->
 
 
 async def test_a_connection_too_many_is_told_so() -> None:
-    async with (
-        actor(echo) as port,
-        running(FakeUsher(port=port), settings=RelaySettings(connections=1)) as relay,
-    ):
-        reader, writer = await relay.connect()
+    usher = FakeUsher(asleep=True)
+    async with running(usher, settings=RelaySettings(connections=1)) as relay:
+        _, writer = await relay.connect()
         writer.write(GET)
-        await read_answer(reader)
+        await asyncio.wait_for(usher.waiting.wait(), SCALE)
         answer = await relay.talk(b"")
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert error_of(answer)["reason"] == "no-capacity"
         writer.close()
+
+
+async def test_a_slow_loris_shuts_nobody_out() -> None:
+    """Connections without a whole request give way, oldest first; those with one stay."""
+    usher = FakeUsher(asleep=True)
+    async with (
+        actor(echo) as port,
+        running(usher, settings=RelaySettings(connections=20)) as relay,
+    ):
+        usher.port = port
+        reader, writer = await relay.connect()
+        writer.write(GET)
+        await asyncio.wait_for(usher.waiting.wait(), SCALE)
+        loris = [await relay.connect() for _ in range(60)]
+        for _, slow in loris:
+            slow.write(b"GET / HTTP/1.1\r\nX-Slow")
+        usher.awake.set()
+        assert (await relay.talk(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")))[
+            9:12
+        ] == b"200"
+        assert (await read_answer(reader))[0] == 200
+        for _, slow in [*loris, (reader, writer)]:
+            slow.close()
+        assert relay.relay.meters.connections <= 20
 
 
 async def test_a10_a_drain_lets_requests_end_closes_idle_ones_and_takes_no_new() -> None:
