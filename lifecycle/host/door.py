@@ -139,8 +139,11 @@ def told(phases: Phases, total: float) -> tuple[tuple[str, float], ...]:
 
 def error_of(refused: Refused, actor: "ActorId") -> LifecycleError:
     """The exception that a Refused names; an unknown name is our own mistake, told as away."""
-    kind = getattr(errors, refused.error, errors.DependencyAway)
-    error: LifecycleError = kind(refused.message, actor=actor)
+    named = getattr(errors, refused.error, None)
+    kind: type[LifecycleError] = errors.DependencyAway
+    if isinstance(named, type) and issubclass(named, LifecycleError):
+        kind = named
+    error = kind(refused.message, actor=actor)
     if refused.retry_after_s is not None:
         error.retry_after_s = refused.retry_after_s
     return error

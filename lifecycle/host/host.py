@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from lifecycle.errors import LifecycleError, NoSuchActor
+from lifecycle.errors import DependencyAway, LifecycleError, NoSuchActor
 from lifecycle.host import waking
 from lifecycle.host.kit import Kit
 from lifecycle.host.life import live
@@ -329,7 +329,10 @@ class Host:
         )
 
     async def logs(self, actor: ActorId, tail_bytes: int) -> bytes:
-        record = await self.kit.table.read(actor)
+        try:
+            record = await self.kit.table.read(actor)
+        except PlacementError as error:
+            raise DependencyAway(f"the placement table is away: {error}", actor=actor) from error
         if record is None:
             raise NoSuchActor(f"no actor {actor}", actor=actor)
         return await asyncio.to_thread(tail, self.kit.places.log(record.uid), tail_bytes)
