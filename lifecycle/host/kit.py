@@ -27,6 +27,8 @@ class HostSettings:
     """A wake that takes longer may be taken over by another worker."""
     quick_exit_s: float = 10.0
     """A program that ends by itself sooner than this after it was ready has failed to start."""
+    driver_s: float = 30.0
+    """For one act of a driver beside the start: one that hangs must not hold a slot for ever."""
     busy_cores: float = 0.1
     """CPU use above this (cores, over the idle time) counts as activity."""
     retry_suspend_s: float = 5.0

@@ -25,8 +25,6 @@ from runtimes.base import Driver, Exit, Handle, Inspection, RuntimeFailure
 
 log = logging.getLogger(__name__)
 
-_DRIVER_S = 30.0
-"""For one act of a driver: one that hangs must not hold the actor's slot and callers for ever."""
 _CPU_LOOK_S = 0.2
 """How long a program that seems to compute is watched before that counts as activity."""
 
@@ -215,7 +213,7 @@ class Residence:
             return
         self._drop_connections(self.handle)
         try:
-            async with asyncio.timeout(_DRIVER_S):
+            async with asyncio.timeout(self.kit.settings.driver_s):
                 await self.driver.freeze(self.handle)
         except (RuntimeFailure, OSError) as error:
             await self._thaw(self.handle)  # half of it may stand still
@@ -224,7 +222,7 @@ class Residence:
 
     async def _thaw(self, handle: Handle) -> None:
         try:
-            async with asyncio.timeout(_DRIVER_S):
+            async with asyncio.timeout(self.kit.settings.driver_s):
                 await self.driver.thaw(handle)
         except (RuntimeFailure, OSError) as error:
             raise Broken(f"{self.actor} could not be thawed: {error}") from error
@@ -237,7 +235,7 @@ class Residence:
         """Kill it as it is; never thawed, so that its files stay what a snapshot of them says."""
         if self.handle is not None:
             self._drop_connections(self.handle)
-            async with asyncio.timeout(_DRIVER_S):
+            async with asyncio.timeout(self.kit.settings.driver_s):
                 await self.driver.stop(self.handle, 0)
             self.handle = None
 
@@ -282,7 +280,7 @@ class Residence:
         if self.handle is None:
             return None
         try:
-            async with asyncio.timeout(_DRIVER_S):
+            async with asyncio.timeout(self.kit.settings.driver_s):
                 return await self.driver.inspect(self.handle)
         except (RuntimeFailure, OSError):
             return None  # it ended just now: whoever waits for its end will tell

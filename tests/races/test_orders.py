@@ -265,6 +265,7 @@ async def test_a_template_deleted_in_mid_wake_does_not_end_it(world: World, poin
             wake = group.create_task(worker.wake(actor))
             await hold.came.wait()
             await world.catalog.delete("demo", "counter")
+            worker.host.kit.templates.forget("demo")  # as the feed does
             hold.go.set()
         assert isinstance(wake.result(), Here)
         await worker.host.suspend(SuspendAsk(actor=actor))

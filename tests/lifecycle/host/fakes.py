@@ -5,6 +5,7 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from redis.asyncio import Redis
@@ -223,10 +224,17 @@ class World:
 
     @asynccontextmanager
     async def worker(
-        self, name: str = "w1", *, slots: int = 10, driver: FakeDriver | None = None
+        self,
+        name: str = "w1",
+        *,
+        slots: int = 10,
+        driver: FakeDriver | None = None,
+        limits: HostSettings | None = None,
     ) -> AsyncIterator["TestWorker"]:
-        """A registered worker; leaving it stops it at once: nothing is saved or given back."""
-        worker = TestWorker(self, name, slots, driver or FakeDriver())
+        """A registered worker; leaving it stops it at once: nothing is saved or given back.
+
+        Of `limits` only the times count: slots and what a test waits for are set here."""
+        worker = TestWorker(self, name, slots, driver or FakeDriver(), limits)
         worker.places.lock()
         ready = asyncio.Event()
         async with asyncio.TaskGroup() as group:
@@ -242,7 +250,14 @@ class World:
 class TestWorker:
     __test__ = False
 
-    def __init__(self, world: World, name: str, slots: int, driver: FakeDriver) -> None:
+    def __init__(
+        self,
+        world: World,
+        name: str,
+        slots: int,
+        driver: FakeDriver,
+        limits: HostSettings | None = None,
+    ) -> None:
         self.driver = driver
         self.places = Places(world.directory / name)
         self.dropped: list[object] = []
@@ -255,7 +270,8 @@ class TestWorker:
             places=self.places,
             kept=Kept(self.places.root / "kept", 10_000_000),
             meters=HostMeters(),
-            settings=HostSettings(
+            settings=replace(
+                limits or HostSettings(),
                 slots=slots,
                 retry_suspend_s=0.05,
                 back_off=BackOff(threshold=3, base_ms=60_000),
