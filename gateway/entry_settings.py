@@ -1,4 +1,4 @@
-"""Settings of who may come in and how: credentials, TLS, the PROXY protocol.
+"""Settings of who may come in and how: credentials, TLS, the PROXY protocol, limits, budgets.
 
 Groups of `edge`; `settings` reads them, the wiring makes their parts.
 """
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway.ingress.auth.identity import ALGORITHMS
+from lifecycle.quantities import Size
 from lifecycle.trust import Address, is_loopback
 from placement.model import InvalidName, check_label
 
@@ -72,6 +73,39 @@ class Tls(_Group, frozen=True, kw_only=True):
     """Whose client certificates are taken."""
     redirect_listen: str | None = None
     """host:port where plain HTTP is answered by a redirect to https."""
+
+
+class Limits(_Group, frozen=True, kw_only=True):
+    """Each holds in one edge process."""
+
+    connections: int = 16_384
+    """One more ends the oldest that has no request open, or is answered 503."""
+    requests_per_actor: int = 4096
+    """Requests open on one actor, waiting ones and streams included; one more is 429. 0: any."""
+    parked_bytes: Size = msgspec.field(default_factory=lambda: Size(256 * 2**20))
+    """What the requests that wait for wakes may have brought, in all; more is 429."""
+    requests_per_s: float = 0.0
+    """That one client address (of IPv6: /64) may begin, over time; above it 429. 0: any."""
+    burst: int = 100
+    """And how many at once."""
+
+
+class Budgets(_Group, frozen=True, kw_only=True):
+    """How long things may take; 0 is for ever. A request as a whole has no budget by default."""
+
+    head_s: float = 15.0
+    """From a request's first byte to the end of its head, else 400."""
+    keep_alive_s: float = 75.0
+    """A connection without a request is closed after this."""
+    first_byte_s: float = 0.0
+    """From the end of a request to the head of its answer (or to the upgrade), else 504."""
+    request_s: float = 0.0
+    """For all of a request, a WebSocket too: 504, or a broken answer."""
+    stream_idle_s: float = 3600.0
+    """In which neither side sent a byte."""
+    websocket_quiet_s: float = 600.0
+    """In which a WebSocket carried no data, only pings: then it is closed (1001), so that its actor
+    may sleep."""
 
 
 def check_auth(auth: Auth) -> Iterator[tuple[str, str]]:

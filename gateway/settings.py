@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from gateway import places
-from gateway.entry_settings import Auth, Tls, check_auth, check_tls
+from gateway.entry_settings import Auth, Budgets, Limits, Tls, check_auth, check_tls
 from lifecycle.quantities import Size
 from lifecycle.strict import NotUnderstood, convert, nearest
 from lifecycle.trust import Address, BadAddress, Exposed, check_exposure, check_key
@@ -54,6 +54,8 @@ class Edge(_Group, frozen=True, kw_only=True):
     proxy_protocol: tuple[str, ...] = ()
     """Networks of load balancers that begin each connection with a PROXY header, which then must
     be there."""
+    limits: Limits = msgspec.field(default_factory=Limits)
+    budgets: Budgets = Budgets()
 
 
 class Door(_Group, frozen=True, kw_only=True):
@@ -359,6 +361,17 @@ _RANGES: dict[str, tuple[float, float]] = {
     "edge.wake_timeout_s": (0.1, 3600),
     "edge.max_parked": (1, 1_000_000),
     "edge.auth.jwks_refresh_s": (10, 86400),
+    "edge.limits.connections": (1, 1_000_000),
+    "edge.limits.requests_per_actor": (0, 1_000_000),
+    "edge.limits.parked_bytes": (2**17, 2**40),
+    "edge.limits.requests_per_s": (0, 1_000_000),
+    "edge.limits.burst": (1, 1_000_000),
+    "edge.budgets.head_s": (0, 86400),
+    "edge.budgets.keep_alive_s": (0, 86400),
+    "edge.budgets.first_byte_s": (0, 86400),
+    "edge.budgets.request_s": (0, 86400),
+    "edge.budgets.stream_idle_s": (0, 7 * 86400),
+    "edge.budgets.websocket_quiet_s": (0, 7 * 86400),
     "redis.replicas": (0, 16),
     "snapshots.cache_bytes": (0, 2**50),
     "worker.slots": (1, 100_000),

@@ -197,6 +197,7 @@ class Exchange:
         if why_not is not None:
             raise self._refusal(Reason.QUEUE_FULL, why_not)
         self._parked = brought
+        self._deadline = self.due(self._deadline)
         demand = replace(
             self.place.demand, request_id=self.request_id.decode("ascii"), deadline=self._deadline
         )
@@ -598,12 +599,28 @@ class Exchange:
         self.abort()
         return False
 
+    def due(self, due: float) -> float:
+        """`due`, or the end of the budget for the whole if that is earlier; 0 is never."""
+        budget = self._parts.settings.request_s
+        if not budget:
+            return due
+        return min(due or self._started + budget, self._started + budget)
+
     def on_expired(self) -> None:
-        if not self.is_request_done and not self._holding:
+        budget = self._parts.settings.request_s
+        if budget and self._parts.now >= self._started + budget:
+            self._on_overtime()
+        elif not self.is_request_done and not self._holding:
             self.abort()  # the client owes us its body
             self.client.close()
         elif self._answer is None:
             self.fail(self._refusal(Reason.NO_ANSWER, "the actor did not answer in time"))
+        else:
+            self.break_off("no-answer")
+
+    def _on_overtime(self) -> None:
+        if self._answer is None:
+            self.fail(self._refusal(Reason.NO_ANSWER, "the request took longer than it may"))
         else:
             self.break_off("no-answer")
 
@@ -726,7 +743,7 @@ class Exchange:
             budget = settings.first_byte_s
         else:
             budget = settings.stream_idle_s
-        self.client.expires = self._parts.now + budget if budget else 0.0
+        self.client.expires = self.due(self._parts.now + budget if budget else 0.0)
 
     def _refusal(self, reason: Reason, message: str) -> Refusal:
         return Refusal(reason, message, actor=self.place.demand.actor)

@@ -6,7 +6,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelaySettings:
-    """Seconds are floats; a budget of 0 is none. There is no budget for a request as a whole."""
+    """Seconds are floats; a budget of 0 is none, which a request as a whole has by default (A6)."""
 
     head_s: float = 15.0
     """From a connection's first byte of a request to the end of its head, else 400."""
@@ -18,6 +18,8 @@ class RelaySettings:
     """How long one connect to an actor or a door may take."""
     first_byte_s: float = 0.0
     """From the end of the request to the head of the answer, else 504."""
+    request_s: float = 0.0
+    """A request as a whole, a tunnel too: 504 when nothing was answered yet, else it breaks off."""
     stream_idle_s: float = 3600.0
     """An exchange in which nothing moved for this long is ended: 504, or by breaking it off."""
     websocket_quiet_s: float = 0.0

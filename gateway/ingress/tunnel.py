@@ -163,4 +163,4 @@ class Tunnel:
         if self._from_client is not None and settings.websocket_quiet_s:
             quiet = self._data_at + settings.websocket_quiet_s
             due = min(due, quiet) if due else quiet
-        self._client.expires = due
+        self._client.expires = self._exchange.due(due)

@@ -15,7 +15,7 @@ from gateway.ingress.accesslog import AccessLog
 from gateway.ingress.naming import EdgeNaming
 from gateway.ingress.relay import Relay
 from gateway.ingress.settings import RelaySettings
-from gateway.settings import Settings
+from gateway.settings import Edge, Settings
 from gateway.telemetry import Telemetry
 from gateway.wiring.backbone import Backbone, Part
 from gateway.wiring.edge import EdgeUsher
@@ -30,6 +30,26 @@ from lifecycle.template_actions import TemplateActions
 from lifecycle.trust import Address
 from lifecycle.wake import Waker
 from placement.model import ActorId
+
+
+def relay_settings(edge: Edge) -> RelaySettings:
+    limits, budgets = edge.limits, edge.budgets
+    return RelaySettings(
+        head_s=budgets.head_s,
+        idle_s=budgets.keep_alive_s,
+        wake_s=edge.wake_timeout_s,
+        first_byte_s=budgets.first_byte_s,
+        request_s=budgets.request_s,
+        stream_idle_s=budgets.stream_idle_s,
+        websocket_quiet_s=budgets.websocket_quiet_s,
+        connections=limits.connections,
+        parked=edge.max_parked,
+        parked_bytes=limits.parked_bytes,
+        requests_per_actor=limits.requests_per_actor,
+        rate_per_address=limits.requests_per_s,
+        rate_burst=limits.burst,
+        trusted=tuple(ip_network(network) for network in edge.trusted_proxies),
+    )
 
 
 class EdgePart:
@@ -62,11 +82,7 @@ class EdgePart:
                 default_namespace="default",
             ),
             usher=self.usher,
-            settings=RelaySettings(
-                wake_s=edge.wake_timeout_s,
-                parked=edge.max_parked,
-                trusted=tuple(ip_network(network) for network in edge.trusted_proxies),
-            ),
+            settings=relay_settings(edge),
             access_log=AccessLog(self._log.write) if self._log is not None else None,
             gatekeeper=self._entry.gatekeeper,
         )

@@ -112,3 +112,14 @@ def test_keys_come_by_https_from_this_machine_or_a_file(tmp_path: Path, jwks: st
     given = ", ".join(f"{name}: {value}" for name, value in {**JWT, "jwks": jwks}.items())
     settings = from_text(tmp_path, f"edge: {{auth: {{accept: [jwt], {given}}}}}\n")
     assert settings.edge.auth.jwks == jwks
+
+
+def test_limits_and_budgets_are_read_and_checked(tmp_path: Path) -> None:
+    text = "edge: {limits: {parked_bytes: 64Mi, burst: 7}, budgets: {request_s: 30}}"
+    edge = from_text(tmp_path, text).edge
+    assert (edge.limits.parked_bytes, edge.limits.burst) == (64 * 2**20, 7)
+    assert edge.budgets.request_s == 30.0 and edge.budgets.first_byte_s == 0.0
+    environ = {"ROUSE_EDGE_LIMITS_REQUESTS_PER_S": "2.5"}
+    assert up(None, environ).edge.limits.requests_per_s == 2.5
+    with pytest.raises(BadSettings, match=r"edge.limits.connections: 0 is not between"):
+        from_text(tmp_path, "edge: {limits: {connections: 0}}")

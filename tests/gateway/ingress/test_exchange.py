@@ -250,6 +250,22 @@ async def test_a30_a_flood_for_a_sleeping_actor_is_bounded_in_bytes() -> None:
         assert relay.relay.parking.held_bytes == 0
 
 
+async def test_a6_a_request_budget_ends_in_504_or_a_break_and_is_off_by_default() -> None:
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b"GET /half " in head:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+        await reader.read()
+
+    assert RelaySettings().request_s == 0.0
+    settings = RelaySettings(request_s=0.3)
+    async with actor(half) as port, running(FakeUsher(port=port), settings=settings) as relay:
+        answer = await relay.talk(GET[:-2] + b"Connection: close\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 504 ") and error_of(answer)["reason"] == "no-answer"
+        answer = await relay.talk(GET.replace(b"GET / ", b"GET /half "))
+        assert answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"\r\n\r\nhalf")
+
+
 POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 
 
