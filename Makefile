@@ -47,5 +47,8 @@ bench: $(DEV)
 profile: $(DEV)
 	@$(BIN)/python -m loadtest.bench.profiling $(ARGS)
 
+bench-placement: $(DEV)
+	@$(BIN)/python -m scripts.bench_placement $(ARGS)
+
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
