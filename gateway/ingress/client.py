@@ -52,6 +52,7 @@ class ClientConnection(asyncio.Protocol):
     CROWDED = 8
 
     __slots__ = (
+        "_claimed",
         "_fields",
         "_forward",
         "_forwarded",
@@ -59,6 +60,7 @@ class ClientConnection(asyncio.Protocol):
         "_is_full",
         "_is_lingering",
         "_is_pumping",
+        "_is_tls",
         "_parts",
         "_paused",
         "_transport",
@@ -69,7 +71,7 @@ class ClientConnection(asyncio.Protocol):
         "user",
     )
 
-    def __init__(self, parts: Parts, home: "Connections") -> None:
+    def __init__(self, parts: Parts, home: "Connections", peer: str | None = None) -> None:
         self._parts = parts
         self._home = home
         self._transport: asyncio.Transport | None = None
@@ -82,11 +84,13 @@ class ClientConnection(asyncio.Protocol):
         self._is_full = False
         self._is_pumping = False
         self._is_lingering = False
+        self._is_tls = False
         self.buffer = b""
         """What was read and belongs to no request yet."""
         self.user: Using | None = None
         self.expires = 0.0
         """Loop time at which `on_expired` is due; 0 is never."""
+        self._claimed = peer
         self.peer = b"unknown"
 
     def __repr__(self) -> str:
@@ -98,11 +102,13 @@ class ClientConnection(asyncio.Protocol):
         # A cast, since uvloop's transports do not derive from asyncio's.
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=self._parts.settings.buffer_bytes)
+        self._is_tls = transport.get_extra_info("sslcontext") is not None
         address = transport.get_extra_info("peername")
         if isinstance(address, tuple):
-            self.peer = str(address[0]).encode("ascii", "replace")
+            host = self._claimed or str(address[0])
+            self.peer = host.encode("ascii", "replace")
             trusted = self._parts.settings.trusted
-            if self._trust is Trust.CLIENT and is_trusted(str(address[0]), trusted):
+            if self._trust is Trust.CLIENT and is_trusted(host, trusted):
                 self._trust = Trust.PROXY
         if not self._home.add(self):
             refusal = Refusal(Reason.NO_CAPACITY, "too many connections")
@@ -132,7 +138,8 @@ class ClientConnection(asyncio.Protocol):
         self._pump()
 
     def eof_received(self) -> bool:
-        return self.user.on_client_end() if self.user is not None else False
+        stays_open = self.user.on_client_end() if self.user is not None else False
+        return stays_open and not self._is_tls  # TLS transports know no half-close
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -225,7 +232,7 @@ class ClientConnection(asyncio.Protocol):
     def _forward_of(self, head: RequestHead) -> bytes:
         if head.fields is not self._forwarded:
             self._forwarded = head.fields
-            scheme = self._parts.settings.scheme.encode()
+            scheme = b"https" if self._is_tls else self._parts.settings.scheme.encode()
             self._forward = forwarded_fields(head.fields, self._trust, self.peer, scheme)
         return self._forward
 
@@ -283,8 +290,13 @@ class ClientConnection(asyncio.Protocol):
             self._transport.write(data)
 
     def write_eof(self) -> None:
-        if self._transport is not None and not self._is_closing:
+        if self._transport is None or self._is_closing:
+            return
+        if not self._is_tls:
             self._transport.write_eof()
+        elif self.user is not None:
+            # Half of a TLS connection can't be closed: the other half of a tunnel ends with it.
+            self._transport.close()
 
     def on_answered(self, *, keep: bool, whole: bool) -> None:
         """The answer is out. `whole`: so is the request in, and what follows is the next one."""

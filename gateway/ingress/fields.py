@@ -5,7 +5,7 @@ A block is cut with one substitution; nothing is made of a field that nobody ask
 
 import re
 from enum import Enum, auto
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from gateway.ingress.codec.request import RequestFields
 from gateway.ingress.codec.response import AnswerHead
@@ -101,6 +101,8 @@ def is_trusted(address: str, networks: tuple[IPv4Network | IPv6Network, ...]) ->
         ip = ip_address(address)
     except ValueError:
         return False  # a unix socket has no address
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped  # how a listener on [::] sees who comes by IPv4
     return any(ip in network for network in networks)
 
 

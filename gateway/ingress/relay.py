@@ -41,7 +41,7 @@ class Relay:
             access_log=access_log,
             gatekeeper=gatekeeper,
         )
-        self._listeners = Listeners()
+        self._listeners = Listeners(self._parts)
         self._connections = Connections(self._parts)
         self._is_running = asyncio.Event()
         self._stop = asyncio.Event()
@@ -76,7 +76,7 @@ class Relay:
                     await self._tick_until_stopped()
                 finally:
                     # Before the group ends: what is begun after that would have no parent.
-                    self._listeners.close()
+                    self._listeners.abort()
                     self._connections.abort()
         finally:
             self._parts.upstreams.close()

@@ -3,13 +3,16 @@
 import asyncio
 import os
 import socket
+import ssl
 import stat
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 
 from gateway.ingress.client import ClientConnection
 from gateway.ingress.parts import Parts
+from gateway.ingress.proxied import ProxiedListener
 
 TICK_S = 0.25
 LAST_WORDS_S = 0.5
@@ -19,6 +22,8 @@ fail a request that was on its way to an open listener."""
 _ACCEPT_TURNS = 3
 """Turns of the loop in which it takes every connection that the kernel has made already."""
 _BACKLOG = 4096
+_HANDSHAKE_S = 10.0
+"""For TLS, from the first byte to the last of the handshake."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +35,9 @@ class Listen:
     path: str | None = None
     reuse_port: bool = False
     """Several processes share the address; the kernel deals the connections out."""
+    tls: ssl.SSLContext | None = field(default=None, compare=False)
+    proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Load balancers that begin each connection with a PROXY header."""
 
     def open(self) -> socket.socket:
         """A bound socket. Raises OSError when the address is taken."""
@@ -95,8 +103,9 @@ class Connections:
     def __repr__(self) -> str:
         return f"<Connections {len(self._all)}>"
 
-    def make(self) -> ClientConnection:
-        return ClientConnection(self._parts, self)
+    def make(self, peer: str | None = None) -> ClientConnection:
+        """`peer`: the client's address, where the socket's is only its proxy's."""
+        return ClientConnection(self._parts, self, peer)
 
     def add(self, connection: ClientConnection) -> bool:
         """False when it is one too many: then it gets an answer and is closed."""
@@ -161,11 +170,13 @@ class Connections:
 class Listeners:
     """The open listeners; closing them leaves the connections alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
         self._servers: list[asyncio.Server] = []
+        self._proxied: list[ProxiedListener] = []
         self._paths: list[str] = []
 
-    async def open(self, listens: list[Listen], make: Callable[[], ClientConnection]) -> list[str]:
+    async def open(self, listens: list[Listen], make: Callable[..., ClientConnection]) -> list[str]:
         loop = asyncio.get_running_loop()
         addresses = []
         for listen in listens:
@@ -174,10 +185,34 @@ class Listeners:
             if listen.path is not None:
                 self._paths.append(listen.path)
                 server = await loop.create_unix_server(make, sock=sock, backlog=_BACKLOG)
+            elif listen.proxies:
+                self._open_proxied(sock, listen, make)
+                continue
             else:
-                server = await loop.create_server(make, sock=sock, backlog=_BACKLOG)
+                server = await loop.create_server(
+                    make,
+                    sock=sock,
+                    backlog=_BACKLOG,
+                    ssl=listen.tls,
+                    ssl_handshake_timeout=_HANDSHAKE_S if listen.tls is not None else None,
+                )
             self._servers.append(server)
         return addresses
+
+    def _open_proxied(
+        self, sock: socket.socket, listen: Listen, make: Callable[..., ClientConnection]
+    ) -> None:
+        listener = ProxiedListener(
+            sock,
+            make,
+            self._parts.spawn,
+            networks=listen.proxies,
+            tls=listen.tls,
+            handshake_s=_HANDSHAKE_S,
+            backlog=_BACKLOG,
+        )
+        listener.open()
+        self._proxied.append(listener)
 
     async def close_empty(self) -> None:
         """Close them once those who are connected by the kernel's word are connected to us: it
@@ -189,8 +224,16 @@ class Listeners:
     def close(self) -> None:
         for server in self._servers:
             server.close()
+        for listener in self._proxied:
+            listener.close()
         for path in self._paths:
             with suppress(FileNotFoundError):
                 os.unlink(path)
         self._servers.clear()
         self._paths.clear()
+
+    def abort(self) -> None:
+        """Also of the connections that are only beginning."""
+        self.close()
+        for listener in self._proxied:
+            listener.abort()

@@ -166,6 +166,7 @@ async def running(
     naming: Naming | None = None,
     settings: RelaySettings | None = None,
     gatekeeper: Gatekeeper | None = None,
+    listen: Listen | None = None,
 ) -> AsyncIterator[Running]:
     lines: list[bytes] = []
     relay = Relay(
@@ -177,7 +178,7 @@ async def running(
     )
     async with asyncio.TaskGroup() as group:
         run = group.create_task(relay.run())
-        (address,) = await relay.start([Listen()])
+        (address,) = await relay.start([listen or Listen()])
         try:
             yield Running(relay, usher, int(address.rpartition(":")[2]), lines)
         finally:

@@ -94,3 +94,9 @@ def test_only_the_networks_of_the_settings_are_trusted() -> None:
     assert is_trusted("10.1.2.3", networks) and is_trusted("fd00::1", networks)
     assert not is_trusted("11.0.0.1", networks) and not is_trusted("", networks)
     assert not is_trusted("10.1.2.3", ())
+
+
+def test_a_trusted_proxy_is_the_same_on_a_listener_for_both_families() -> None:
+    networks = (ip_network("10.0.0.0/8"),)
+    assert is_trusted("10.1.2.3", networks) and is_trusted("::ffff:10.1.2.3", networks)
+    assert not is_trusted("::ffff:11.1.2.3", networks) and not is_trusted("::1", networks)
