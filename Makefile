@@ -38,6 +38,9 @@ check: $(DEV)
 	$(BIN)/python scripts/mirror.py
 	$(BIN)/pytest -q $(ARGS)
 
+model: $(DEV)
+	@$(BIN)/python -m tests.model
+
 loadtest: $(DEV)
 	@$(BIN)/python -m loadtest $(ARGS)
 

@@ -1,0 +1,25 @@
+"""`make model`: the model with more faults than a check has time for, and the planted mistakes."""
+
+import sys
+
+from tests.model.calls import Rules
+from tests.model.explore import explore
+from tests.model.test_model import BUGS
+
+
+def main() -> int:
+    is_broken = False
+    for faults, gateways in ((0, 2), (1, 2), (2, 1), (2, 2)):
+        found = explore(Rules(faults=faults, gateways=gateways))
+        print(f"{faults} faults, {gateways} gateways: {found}", flush=True)  # noqa: T201
+        print("".join(f"  {step}\n" for step in found.trace), end="")  # noqa: T201
+        is_broken |= bool(found.violation) or not found.is_whole
+    for bug in BUGS:
+        found = explore(Rules(faults=1, bug=bug))
+        print(f"planted: {bug}: {found}", flush=True)  # noqa: T201
+        is_broken |= not found.violation
+    return 1 if is_broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

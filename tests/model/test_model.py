@@ -1,0 +1,53 @@
+"""All states of the modelled protocol within a bound of faults, and the mistakes it would find.
+
+The whole of it, with more faults: `make model`. What is modelled, and what is not: docs/model.md.
+"""
+
+import pytest
+
+from tests.model.calls import Rules
+from tests.model.explore import Explored, explore
+from tests.model.world import STEPS
+
+BUGS = {
+    "no fence check": "P1",
+    "no look at the lease": "P1",
+    "no margin": "P1",
+    "renew a lapsed lease": "P1",
+    "adopt without comparing": "P1",
+    "any lease will do": "P1",
+    "no second look": "P1",
+    "no look at the head": "P1",
+    "take back after commit was sent": "P1",
+    "commit without manifest": "P2",
+}
+"""Planted mistakes, and the promise that each of them breaks."""
+
+
+@pytest.fixture(scope="module")
+def explored() -> Explored:
+    found = explore(Rules(faults=1))
+    print(f"\nmodel: {found}")  # noqa: T201 # the count is the result
+    return found
+
+
+def test_p1_p2_p3_p4_hold_in_every_state_with_any_one_fault(explored: Explored) -> None:
+    assert not explored.violation, "\n".join((explored.violation, *explored.trace))
+    assert explored.is_whole and explored.states > 50_000
+
+
+def test_every_await_of_the_code_is_stood_before(explored: Explored) -> None:
+    assert explored.places - {""} == set(STEPS)
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_planted_mistake_is_found(bug: str) -> None:
+    found = explore(Rules(faults=1, bug=bug))
+    assert found.violation.startswith(BUGS[bug]), found
+
+
+@pytest.mark.parametrize("promise", ["P1", "P2"])
+def test_a_failover_that_forgets_costs_what_the_docs_say(promise: str) -> None:
+    """Where replicas are not waited for: a claim may be forgotten, or a commit."""
+    found = explore(Rules(faults=1, forgetful=promise))
+    assert found.violation.startswith(promise) and "forg" in f"{found.violation} {found.trace}"
