@@ -82,7 +82,9 @@ class PrivateServer:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._ours = _lock(self._directory / "rouse.lock")
         if self._ours is None:
-            raise ServerFailed(f"{self._directory} is in use by another rouse")
+            raise ServerFailed(f"{self._directory} is in use by another rouse{self._by_whom()}")
+        os.ftruncate(self._ours, 0)
+        os.pwrite(self._ours, f"{os.getpid()}\n".encode(), 0)
         try:
             await self._spawn()
         except BaseException:
@@ -200,6 +202,12 @@ class PrivateServer:
                 return lock
         except TimeoutError:
             raise ServerFailed(f"a server over {self._directory} is still running") from None
+
+    def _by_whom(self) -> str:
+        """For a person only, who can look: the lock says that somebody is there, this says who."""
+        with suppress(OSError, ValueError):
+            return f", pid {int((self._directory / 'rouse.lock').read_text())}"
+        return ""
 
     def _log_end(self) -> str:
         try:

@@ -2,8 +2,11 @@
 
 import errno
 import os
+import ssl
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,23 +32,44 @@ def socket_address(directory: Path, name: str) -> Address:
     return Address(path=str(path))
 
 
-async def listen_relay(relay: Relay, address: Address, *, shared: bool = False) -> Address:
+@contextmanager
+def _naming(address: Address) -> Iterator[None]:
+    """An error of the system says what is wrong, and not with which address."""
+    try:
+        yield
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise OSError(error.errno, f"cannot listen at {address}: {why}") from error
+
+
+async def listen_relay(
+    relay: Relay,
+    address: Address,
+    *,
+    shared: bool = False,
+    tls: ssl.SSLContext | None = None,
+    proxies: tuple[IPv4Network | IPv6Network, ...] = (),
+) -> Address:
     """Listen for a relay that runs; returns where, with the port the kernel chose."""
     if address.is_unix:
         listen = Listen(path=address.path)
     else:
-        listen = Listen(host=address.host, port=address.port, reuse_port=shared)
-    [bound] = await relay.start([listen])
+        listen = Listen(
+            host=address.host, port=address.port, reuse_port=shared, tls=tls, proxies=proxies
+        )
+    with _naming(address):
+        [bound] = await relay.start([listen])
     return Address.parse(bound)
 
 
 async def serve_app(runner: web.AppRunner, address: Address) -> Address:
     """Listen for an aiohttp app that is set up; returns where, with the port the kernel chose."""
-    if address.is_unix:
-        await web.UnixSite(runner, address.path).start()
-        os.chmod(address.path, 0o600)
-        return address
-    await web.TCPSite(runner, address.host, address.port).start()
+    with _naming(address):
+        if address.is_unix:
+            await web.UnixSite(runner, address.path).start()
+            os.chmod(address.path, 0o600)
+            return address
+        await web.TCPSite(runner, address.host, address.port).start()
     # Of the addresses of all sites, the last one is the one just added.
     return Address(host=address.host, port=runner.addresses[-1][1])
 

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,10 @@ _SETTLE_S = 1.0
 EXAMPLES = Path(gateway.__file__).resolve().parent.parent / "examples"
 
 
+_TOLD = (BadSettings, DirectoryInUse, PlacementError, OSError)
+"""What a person can do something about: one line each, no traceback."""
+
+
 def run_up(settings: Settings, *, demo: bool = False, once: bool = False) -> int:
     log_file = settings.data_dir / "rouse.log" if demo else None
     return _run(settings, _up(settings, demo=demo, once=once), log_file)
@@ -56,13 +60,32 @@ def _run(settings: Settings, role: Coroutine[Any, Any, int], log_file: Path | No
         set_up(settings.log, log_file)
         with asyncio.Runner(loop_factory=new_loop()) as runner:
             return int(runner.run(role))
-    except (BadSettings, DirectoryInUse, PlacementError, OSError) as error:
-        print(f"rouse {settings.role}: {error}", file=sys.stderr)  # noqa: T201
-        return 1
+    except _TOLD as error:
+        return _tell(settings, [error])
+    except BaseExceptionGroup as group:
+        # Of a part that broke: wrapped once for each TaskGroup on the way.
+        told, rest = group.split(_TOLD)
+        if told is None or rest is not None:
+            raise
+        return _tell(settings, _leaves(told))
     except (KeyboardInterrupt, asyncio.CancelledError):
         # A second signal: what was not saved is saved by the next start (host.recovering).
         print(f"rouse {settings.role}: stopped at once", file=sys.stderr)  # noqa: T201
         return 130
+
+
+def _tell(settings: Settings, errors: Iterable[BaseException]) -> int:
+    for error in errors:
+        print(f"rouse {settings.role}: {error}", file=sys.stderr)  # noqa: T201
+    return 1
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 # The roles ----------------------------------------------------------------------------------
@@ -101,7 +124,7 @@ async def _up(settings: Settings, *, demo: bool, once: bool) -> int:
         async def drain() -> None:
             control.not_ready = "stopping"
             others.end()
-            await edge.relay.drain(settings.drain_grace_s)
+            await edge.drain(settings.drain_grace_s)
             await others.gone(settings.drain_grace_s)
             await _drain_worker(settings, worker)
 
@@ -163,7 +186,7 @@ async def _gateway(settings: Settings) -> int:
         async def drain() -> None:
             control.not_ready = "stopping"
             others.end()
-            await edge.relay.drain(settings.drain_grace_s)
+            await edge.drain(settings.drain_grace_s)
             await others.gone(settings.drain_grace_s)
 
         parts += [*spine.parts(), *edge.parts(), ("others", others.run)]
