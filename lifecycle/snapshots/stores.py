@@ -11,14 +11,19 @@ from lifecycle.snapshots.s3 import S3Store
 
 BUDGET_S = 20.0
 """For one operation with all its repeats; a wake's own deadline may end it sooner."""
+LOCAL_BUDGET_S = 2.0
+"""Of a directory: a full disk does not pass in seconds, and until we say so an actor whose suspend
+was asked for answers nobody."""
 
 
 class StoreUrlInvalid(ValueError):
     """The URL names no store; the message says what one looks like."""
 
 
-def open_store(url: str, *, budget_s: float = BUDGET_S) -> Store:
+def open_store(url: str, *, budget_s: float | None = None) -> Store:
     """`file:///directory` or `s3://bucket/prefix?endpoint=URL&region=NAME`."""
+    if budget_s is None:
+        budget_s = LOCAL_BUDGET_S if url.startswith("file:") else BUDGET_S
     return Retrying(_bare(url), budget_s=budget_s, chance=random.Random())
 
 
