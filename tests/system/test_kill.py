@@ -131,6 +131,14 @@ def check(told: Told, gateway: Process, killed: list[float]) -> int:
     return len(lost)
 
 
+def none_left(worker: Process, before: set[int]) -> None:
+    try:
+        until("none of its processes is left", lambda: not before & sandboxes(worker), 10)
+    except AssertionError:
+        left = before & sandboxes(worker)
+        raise AssertionError(f"{left} left:\n{worker.output()}") from None
+
+
 def test_kill_9_of_gateway_worker_and_redis_under_load(tmp_path: Path) -> None:
     with table_server() as table:
         apart = Apart(tmp_path, table, **SHORT)
@@ -159,13 +167,12 @@ def test_kill_9_of_gateway_worker_and_redis_under_load(tmp_path: Path) -> None:
                 for worker in workers:
                     # It stays away: others take its actors over, from their snapshots.
                     before = sandboxes(worker)
-                    killed.append(time.monotonic())
                     worker.kill()
-                    clients.go_on()
                     killed.append(time.monotonic())
+                    clients.go_on()
                     worker.start().ready()
                     clients.go_on()
-                    until("no old process is left", lambda b=before, w=worker: not b & sandboxes(w))
+                    none_left(worker, before)
             lost = sum(check(told, gateways[0], killed) for told in clients.told.values())
             for name in clients.told:
                 done = gateways[0].cli("actor", "suspend", name, "-n", "demo", "--wait", "10s")
