@@ -2,7 +2,8 @@
 
 <root>/lock                      held (flock) while a worker of this directory runs
 <root>/id, <root>/incarnation    who it is, and who it was at the last start
-<root>/copies/<uid>-<epoch>/     one running copy: `note.json`, `sandbox/`, `durable/<path>/`
+<root>/copies/<uid>-<epoch>/     one running copy: `note.json` (a line at each change), `sandbox/`
+                                 and `durable/<path>/`
 <root>/kept/<uid>-<snapshot>/    durable directories as a snapshot left them: a cache
 <root>/logs/<uid>.log            stdout and stderr of an actor, bounded
 """
@@ -125,22 +126,32 @@ class Copy:
         self.durable = path / "durable"
 
     def make(self, note: Note) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
-        self.sandbox.mkdir(parents=True)
+        try:
+            self.path.mkdir()
+        except FileExistsError:
+            shutil.rmtree(self.path)
+            self.path.mkdir()
+        self.sandbox.mkdir()
         self.write(note)
 
     def write(self, note: Note) -> None:
-        beside = self.path / "note.new"
-        beside.write_bytes(msgspec.json.encode(note, enc_hook=str))
-        beside.rename(self.path / "note.json")
+        """Add a line; the last whole one counts. A file renamed over the old one would be flushed
+        to the disk, which is milliseconds in every wake."""
+        # The line's end comes first: after a line that a kill cut short the next one is whole.
+        with (self.path / "note.json").open("ab") as file:
+            file.write(b"\n" + msgspec.json.encode(note, enc_hook=str))
 
     def note(self) -> Note | None:
         try:
-            return msgspec.json.decode(
-                (self.path / "note.json").read_bytes(), type=Note, dec_hook=_path
-            )
-        except (OSError, msgspec.DecodeError):
+            lines = (self.path / "note.json").read_bytes().split(b"\n")
+        except OSError:
             return None
+        for line in reversed(lines):
+            try:
+                return msgspec.json.decode(line, type=Note, dec_hook=_path)
+            except msgspec.DecodeError:
+                continue  # cut short
+        return None
 
     @staticmethod
     def names(durable: tuple[str, ...]) -> frozenset[str]:

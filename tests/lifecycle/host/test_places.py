@@ -58,6 +58,31 @@ def test_a_copy_is_found_again_with_its_handle(tmp_path: Path) -> None:
     assert found.path == copy.path and said == note(copy.sandbox)
 
 
+def test_a_worker_killed_while_it_wrote_a_note_is_found_by_the_one_before(tmp_path: Path) -> None:
+    places = Places(tmp_path)
+    copy = places.copy(UID, 3)
+    copy.make(Note(actor=ACTOR, uid=UID, epoch=3))
+    first = (copy.path / "note.json").read_bytes()
+    copy.write(note(copy.sandbox))
+    whole = (copy.path / "note.json").read_bytes()
+    assert copy.note() == note(copy.sandbox)
+    for end in range(len(first), len(whole) - 1):
+        (copy.path / "note.json").write_bytes(whole[:end])
+        assert copy.note() == Note(actor=ACTOR, uid=UID, epoch=3)
+        # The worker that found it goes on writing behind what was cut short.
+        copy.write(note(copy.sandbox))
+        assert copy.note() == note(copy.sandbox)
+
+
+def test_a_copy_made_anew_has_nothing_of_the_former(tmp_path: Path) -> None:
+    copy = Places(tmp_path).copy(UID, 3)
+    copy.make(note(copy.sandbox))
+    (copy.sandbox / "left").touch()
+    copy.make(Note(actor=ACTOR, uid=UID, epoch=3))
+    assert copy.note() == Note(actor=ACTOR, uid=UID, epoch=3)
+    assert list(copy.sandbox.iterdir()) == []
+
+
 def test_a_copy_without_a_readable_note_is_removed(tmp_path: Path) -> None:
     places = Places(tmp_path)
     copy = places.copy(UID, 3)
