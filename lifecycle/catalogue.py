@@ -13,6 +13,7 @@ from placement.errors import PlacementError
 
 FRESH_S = 5.0
 """How long a template may be used without asking when no change was heard of."""
+_MOST_NAMESPACES = 10_000
 
 
 class KnownTemplates:
@@ -60,6 +61,9 @@ class KnownTemplates:
             raise DependencyAway(f"templates of {namespace} cannot be read: {error}") from error
         templates = [_read(document) for document in documents]
         found = next((t for t in templates if t.create_on_request), None)
+        if len(self._creators) >= _MOST_NAMESPACES:
+            # Anybody's Host header names a namespace, there or not.
+            self._creators.clear()
         self._creators[namespace] = (self._clock(), found)
         return found
 

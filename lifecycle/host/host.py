@@ -254,10 +254,12 @@ class Host:
             # Of one that is on its way to sleep too: at the door the request takes it back.
             if residence.phase is not Phase.GONE and (is_new or not residence.must_leave()):
                 return answer
-            if residence.order_done is not None:
+            done = residence.order_done
+            if done is not None:
                 # A suspend that no request takes back. Refused as busy, it stays after all.
-                await asyncio.wait([residence.order_done])
-                return None
+                await asyncio.wait([done])
+                if done.exception() is not None:
+                    return None
         elif is_new and answer is not None:
             return answer
         # An old failure, or one that is leaving: the next one begins anew.

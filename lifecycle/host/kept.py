@@ -60,10 +60,14 @@ class Kept:
             if held is None or held[0] != snapshot:
                 return False
             path = self._path(uid, snapshot)
-            if not {each.name for each in path.iterdir()} <= names:
+            try:
+                if not {each.name for each in path.iterdir()} <= names:
+                    return False
+                # Moved, not copied: from now on the files are the actor's and no cache any more.
+                path.rename(into)
+            except FileNotFoundError:
+                self._drop(uid)  # somebody cleaned up: the store has it
                 return False
-            # Moved, not copied: from now on the files are the actor's and no cache any more.
-            path.rename(into)
             self._drop(uid)
             return True
 

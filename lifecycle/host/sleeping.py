@@ -167,10 +167,15 @@ async def _commit(r: Residence, snapshot: str | None) -> None:
 async def _discard(r: Residence, snapshot: str | None) -> None:
     """Killed as it is, never run again: the kept files must stay what the snapshot says."""
     await r.end_sandbox()
-    if r.copy is not None and snapshot is not None:
+    if r.copy is None or snapshot is None:
+        return
+    try:
         await asyncio.to_thread(
             r.kit.kept.put, r.record.uid, snapshot, r.copy.durable, r.saved_bytes
         )
+    except OSError as error:
+        # Only a cache: the actor sleeps, whether or not its files are kept.
+        log.warning("files not kept", extra={"actor": str(r.actor), "why": str(error)})
 
 
 async def after_exit(r: Residence) -> bool:

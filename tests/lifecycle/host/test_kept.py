@@ -1,5 +1,7 @@
 """What a worker keeps of suspended actors: only the very snapshot, only so many bytes."""
 
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,41 @@ def test_a_directory_that_the_template_no_longer_has_is_not_dropped_silently(
 def test_names_from_elsewhere_cannot_leave_the_directory(tmp_path: Path, snapshot: str) -> None:
     with pytest.raises(ValueError, match="file name"):
         Kept(tmp_path / "kept", 100).put("u1", snapshot, files(tmp_path, "x"), 1)
+
+
+def test_p6_what_was_half_removed_is_not_found_by_the_next_start(tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "kept", 100)
+    kept.put("u1", "1-aa", files(tmp_path, "x"), 10)
+    # As a removal leaves it that was killed: the name of an entry is the first thing that goes.
+    (tmp_path / "kept" / "u1~1-aa").rename(tmp_path / "kept" / ".gone-1")
+    again = Kept(tmp_path / "kept", 100)
+    assert not again.take("u1", "1-aa", DATA, tmp_path / "into")
+    assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_an_entry_that_somebody_removed_is_not_there(tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "kept", 100)
+    kept.put("u1", "1-aa", files(tmp_path, "x"), 10)
+    shutil.rmtree(tmp_path / "kept" / "u1~1-aa")
+    assert not kept.take("u1", "1-aa", DATA, tmp_path / "into")
+    kept.put("u1", "2-bb", files(tmp_path, "y"), 10)
+    assert kept.take("u1", "2-bb", DATA, tmp_path / "into")
+
+
+def test_p6_taken_while_others_push_it_out_it_is_whole_or_not_there(tmp_path: Path) -> None:
+    """Wakes and suspends use it from threads at once."""
+    kept = Kept(tmp_path / "kept", 50)
+
+    def turn(actor: int) -> None:
+        for n in range(20):
+            made = tmp_path / f"made-{actor}-{n}"
+            for name in range(10):
+                (made / "%2Fdata" / f"d{name}").mkdir(parents=True)
+            kept.put(f"u{actor}", f"{n}-aa", made, 10)
+            into = tmp_path / f"into-{actor}-{n}"
+            if kept.take(f"u{actor}", f"{n}-aa", DATA, into):
+                assert len(list((into / "%2Fdata").iterdir())) == 10
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(turn, range(8))) == [None] * 8
+    assert list((tmp_path / "kept").iterdir()) == []
