@@ -4,7 +4,7 @@ import hashlib
 import hmac
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gateway.settings import Settings
@@ -32,10 +32,11 @@ class Keys:
     """The shared key, and one derived from it for each of our own hops, so that what a door is
     shown opens nothing else."""
 
-    admin: str | None
-    rpc: str | None
-    door: str | None
-    actors: str | None
+    # None of them in a repr, which a log or a trace might take.
+    admin: str | None = field(repr=False)
+    rpc: str | None = field(repr=False)
+    door: str | None = field(repr=False)
+    actors: str | None = field(repr=False)
     """Signs tokens for actors."""
 
     @classmethod

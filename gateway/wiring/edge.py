@@ -166,7 +166,7 @@ class EdgeUsher:
                 ticket = self._local.admit(actor, demand.port)
                 if ticket is None:
                     # Shut again already, or the table still names us for a copy that is gone.
-                    self._distrusted.add(actor)
+                    self._distrust(actor)
                     if loop.time() >= demand.deadline:
                         raise WakeTimedOut(f"{actor} did not open in time", actor=actor)
                     await asyncio.sleep(0)
@@ -195,6 +195,8 @@ class EdgeUsher:
     def _remember(self, actor: ActorId, here: Here) -> Route:
         target = self._targets.get(here.door)
         if target is None:
+            if len(self._targets) >= self._most:
+                self._targets.clear()  # of doors that were: each start of a worker may be another
             target = self._targets[here.door] = DoorTarget(here.door)
         route = self._routes[actor] = Route(actor, here, target, self._hop_key)
         self._routes.move_to_end(actor)
@@ -202,8 +204,14 @@ class EdgeUsher:
             self._routes.popitem(last=False)
         return route
 
+    def _distrust(self, actor: ActorId) -> None:
+        if len(self._distrusted) >= self._most:
+            # Of actors that nobody asked for again. Believing the table costs them one hop.
+            self._distrusted.clear()
+        self._distrusted.add(actor)
+
     def forget(self, demand: Demand, ticket: Ticket) -> None:
-        self._distrusted.add(demand.actor)
+        self._distrust(demand.actor)
         route = self._routes.get(demand.actor)
         # Only the route that was tried: another request may have found a newer one meanwhile.
         if route is not None and ticket.hop_fields == route.ticket(demand.port).hop_fields:

@@ -23,10 +23,18 @@ def fields_of(record: logging.LogRecord) -> dict[str, object]:
 class TextLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         time = self.formatTime(record, "%H:%M:%S")
-        fields = " ".join(f"{k}={v!s}" for k, v in fields_of(record).items())
+        fields = " ".join(f"{k}={_on_one_line(v)}" for k, v in fields_of(record).items())
         line = f"{time} {record.levelname.lower():<7} {record.getMessage()}"
         line = f"{line}  {fields}" if fields else line
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def _on_one_line(value: object) -> str:
+    """Foreign text must not be able to write a line of its own."""
+    text = str(value)[:_LONGEST]
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class JsonLines(logging.Formatter):
@@ -36,10 +44,11 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),
-            **fields_of(record),
         }
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
+        # A field never takes the place of what every line has.
+        line |= {f"field_{k}" if k in line else k: v for k, v in fields_of(record).items()}
         return json.dumps(line, default=str)
 
 
@@ -69,9 +78,7 @@ class BoundedFile:
         try:
             self._file.write(text)
             if self._file.tell() > self._limit:
-                self._file.close()
-                self._path.replace(self._path.with_suffix(self._path.suffix + ".1"))
-                self._file = self._path.open("ab", buffering=0)
+                self._turn()
         except OSError as error:
             # A full disk must not stop the requests that it would have told of.
             if not self._is_failing:
@@ -79,3 +86,12 @@ class BoundedFile:
             self._is_failing = True
         else:
             self._is_failing = False
+
+    def _turn(self) -> None:
+        """Closed last: where the new file cannot be made, the old one is written on."""
+        self._path.replace(self._path.with_suffix(self._path.suffix + ".1"))
+        before, self._file = self._file, self._path.open("ab", buffering=0)
+        before.close()
+
+    def close(self) -> None:
+        self._file.close()

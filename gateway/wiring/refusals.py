@@ -5,6 +5,7 @@ logged with the request's id, and the client gets a general sentence (A78, R31).
 """
 
 import logging
+import re
 
 from gateway.ingress.seams import Reason, Refusal
 from lifecycle import errors
@@ -27,28 +28,57 @@ REASONS: dict[type[LifecycleError], Reason] = {
     errors.NotHere: Reason.STALE_ROUTE,
     errors.Fenced: Reason.UNAVAILABLE,
     errors.DependencyAway: Reason.UNAVAILABLE,
+    # Of the control API; a request for an actor never meets them.
+    errors.NoSuchWorker: Reason.UNAVAILABLE,
+    errors.TemplateInUse: Reason.UNAVAILABLE,
+    errors.TemplateConflict: Reason.UNAVAILABLE,
+    errors.ActorExists: Reason.UNAVAILABLE,
+    errors.ActorBusy: Reason.UNAVAILABLE,
+    errors.NotSuspended: Reason.UNAVAILABLE,
 }
+_OWN_WORDS = frozenset(
+    {
+        errors.NoSuchActor,
+        errors.NoSuchTemplate,
+        errors.NoSuchPort,
+        errors.StartFailed,
+        errors.ShuttingDown,
+        errors.QueueFull,
+        errors.NotHere,
+    }
+)
+"""Their messages speak of the actor that was asked for."""
+_GENERAL = "this actor cannot be reached just now"
 _OURS = {
     errors.Fenced: "the actor's worker cannot serve just now",
     errors.DependencyAway: "something that rouse needs to reach this actor is away",
     errors.SnapshotRefused: "the actor's snapshot cannot be used",
     errors.NoCapacity: "no worker has room for this actor just now",
     errors.WakeTimedOut: "the actor is still waking",
+    errors.SnapshotFailed: "the actor's files cannot be read just now",
 }
+# What a driver says of a program may name our directories and addresses. A single `/healthz` or
+# `/data` is the template's own word.
+_INTERNAL = re.compile(
+    r"(?<![\w./-])(?:unix:)?(?:/[\w.~+@=-]+){2,}/?"
+    r"|\b\d{1,3}(?:\.\d{1,3}){3}\b(?::\d+)?"
+    r"|\[[0-9a-fA-F:]{2,}\](?::\d+)?"
+)
 
 
 def refusal(error: LifecycleError, actor: ActorId, request_id: str) -> Refusal:
     """The answer for a client; what it must not see is in the log under the request's id."""
     kind = type(error)
-    sentence = _OURS.get(kind)
-    if sentence is not None:
+    said = str(error)
+    told = _INTERNAL.sub("(..)", said) if kind in _OWN_WORDS else _OURS.get(kind, _GENERAL)
+    if told != said:
         log.warning(
             "request refused",
-            extra={"actor": str(actor), "request_id": request_id, "why": str(error)},
+            extra={"actor": str(actor), "request_id": request_id, "why": said},
         )
     return Refusal(
         REASONS.get(kind, Reason.UNAVAILABLE),
-        sentence or str(error),
+        told,
         actor=actor,
         retry_after_s=error.retry_after_s,
     )
