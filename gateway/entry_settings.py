@@ -3,7 +3,6 @@
 Groups of `edge`; `settings` reads them, the wiring makes their parts.
 """
 
-import ipaddress
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +72,12 @@ class Tls(_Group, frozen=True, kw_only=True):
     """Whose client certificates are taken."""
     redirect_listen: str | None = None
     """host:port where plain HTTP is answered by a redirect to https."""
+    redirect_port: int | None = None
+    """Where clients find https, if that is not the port of edge.listen."""
+
+    @property
+    def is_on(self) -> bool:
+        return bool(self.cert_files)
 
 
 class Limits(_Group, frozen=True, kw_only=True):
@@ -166,6 +171,8 @@ def check_tls(tls: Tls) -> Iterator[tuple[str, str]]:
         yield "cert_files", "there is no TLS without a certificate"
     if (tls.client_certs == "off") != (tls.client_ca_file is None):
         yield "client_ca_file", "goes with client_certs: optional or required, and they with it"
+    if tls.redirect_port is not None and not 0 < tls.redirect_port < 65536:
+        yield "redirect_port", f"{tls.redirect_port} is no port"
     if tls.redirect_listen is not None:
         try:
             address = Address.parse(tls.redirect_listen)
@@ -174,7 +181,3 @@ def check_tls(tls: Tls) -> Iterator[tuple[str, str]]:
         else:
             if address.is_unix:
                 yield "redirect_listen", "clients come by TCP: write host:port"
-
-
-def networks(texts: tuple[str, ...]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-    return tuple(ipaddress.ip_network(text) for text in texts)

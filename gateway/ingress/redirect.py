@@ -14,8 +14,8 @@ class HttpsNaming:
 
     is_door = False
 
-    def __init__(self, port: int) -> None:
-        self._port = b"" if port == 443 else b":%d" % port
+    def __init__(self, port: int = 443) -> None:
+        self.port = port
 
     def name(self, target: bytes, fields: RequestFields) -> Redirect:
         if not fields.host:
@@ -23,4 +23,5 @@ class HttpsNaming:
         if not target.startswith(b"/"):
             target = b"/"  # OPTIONS *
         host = _PORT.sub(b"", fields.host)
-        return Redirect(location=b"https://%b%b%b" % (host, self._port, target))
+        port = b"" if self.port == 443 else b":%d" % self.port
+        return Redirect(location=b"https://%b%b%b" % (host, port, target))

@@ -1,17 +1,19 @@
-"""The entry: the gatekeeper of an edge, made of its settings, and what keeps its keys fresh."""
+"""The entry: gatekeeper and certificates of an edge by its settings, and what keeps them fresh."""
 
+import ssl
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.actor_tokens import ActorTokens, BadKeys, TokenKey, parse_keys
-from gateway.entry_settings import Auth, is_url
+from gateway.entry_settings import Auth, Tls, is_url
 from gateway.ingress.auth.actor_passes import ActorPasses
 from gateway.ingress.auth.carriers import CarrierNames, Carriers
 from gateway.ingress.auth.gatekeeper import Gatekeeper, Policy
 from gateway.ingress.auth.identity import Kind, Verifier
 from gateway.ingress.auth.static import StaticTokens
+from gateway.ingress.certificates import Certificates, Pair, TlsSettings
 from gateway.ingress.watched import WatchedFiles
 from gateway.settings import BadSettings, Settings
 from gateway.wiring.backbone import Keys, Part
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
     from gateway.ingress.auth.jwts import JwtVerifier
 
 _MOST_READ = 16 * 2**20
+_CLIENT_CERTS = {
+    "off": ssl.CERT_NONE,
+    "optional": ssl.CERT_OPTIONAL,
+    "required": ssl.CERT_REQUIRED,
+}
 
 
 class Entry:
@@ -41,6 +48,10 @@ class Entry:
             self._watch("tokens_file", auth.tokens_file, lambda text: static.accept(text.decode()))
         self.gatekeeper = _gatekeeper(auth, tuple(verifiers)) if verifiers else None
         """None: nothing is asked of anybody."""
+        self.certificates = (
+            self._certificates(settings.edge.tls) if settings.edge.tls.is_on else None
+        )
+        """None: the edge speaks plain HTTP."""
 
     def parts(self) -> list[Part]:
         return [*((name, watched.run) for name, watched in self._watched), *self._others]
@@ -97,6 +108,24 @@ class Entry:
             reason = error.strerror if isinstance(error, OSError) else error
             raise BadSettings(f"edge.auth.{name} {path}: {reason}") from error
         self._watched.append((f"edge.auth.{name}", watched))
+
+    def _certificates(self, tls: Tls) -> Certificates:
+        pairs = zip(tls.cert_files, tls.key_files, strict=True)
+        made = TlsSettings(
+            pairs=tuple(Pair(cert=cert, key=key) for cert, key in pairs),
+            minimum=ssl.TLSVersion.TLSv1_2 if tls.minimum == "1.2" else ssl.TLSVersion.TLSv1_3,
+            client_ca=tls.client_ca_file,
+            client_certs=_CLIENT_CERTS[tls.client_certs],
+        )
+        try:
+            certificates = Certificates(made)
+            watched = WatchedFiles(made.files, certificates.load)
+            watched.load()
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise BadSettings(f"edge.tls: {reason}") from error
+        self._watched.append(("edge.tls", watched))
+        return certificates
 
     def _forget(self) -> None:
         # Not there yet while the first keys are read.

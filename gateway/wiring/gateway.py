@@ -13,6 +13,7 @@ from gateway.control.guard import Guard
 from gateway.control.health import Health
 from gateway.ingress.accesslog import AccessLog
 from gateway.ingress.naming import EdgeNaming
+from gateway.ingress.redirect import HttpsNaming
 from gateway.ingress.relay import Relay
 from gateway.ingress.settings import RelaySettings
 from gateway.settings import Edge, Settings
@@ -86,19 +87,41 @@ class EdgePart:
             access_log=AccessLog(self._log.write) if self._log is not None else None,
             gatekeeper=self._entry.gatekeeper,
         )
+        self._redirect_to = HttpsNaming()
+        self._redirect = (
+            Relay(naming=self._redirect_to, usher=self.usher) if edge.tls.redirect_listen else None
+        )
         if worker is not None:
             worker.relays.append(self.relay)
 
     async def listen(self, *, shared: bool = False) -> Address:
         """`shared`: other processes listen on the same port (SO_REUSEPORT)."""
-        return await listen_or_else(
-            lambda address: listen_relay(self.relay, address, shared=shared),
-            Address.parse(self._settings.edge.listen),
+        edge, certificates = self._settings.edge, self._entry.certificates
+        tls = certificates.context if certificates is not None else None
+        proxies = tuple(ip_network(network) for network in edge.proxy_protocol)
+        at = await listen_or_else(
+            lambda address: listen_relay(
+                self.relay, address, shared=shared, tls=tls, proxies=proxies
+            ),
+            Address.parse(edge.listen),
             may_move=not self._settings.is_chosen("edge.listen"),
         )
+        if self._redirect is not None and edge.tls.redirect_listen is not None:
+            self._redirect_to.port = edge.tls.redirect_port or at.port
+            plain = Address.parse(edge.tls.redirect_listen)
+            await listen_relay(self._redirect, plain, shared=shared, proxies=proxies)
+        return at
+
+    async def drain(self, grace_s: float) -> None:
+        if self._redirect is not None:
+            await self._redirect.drain(0.0)  # its answers are given at once
+        await self.relay.drain(grace_s)
 
     def parts(self) -> list[Part]:
-        return [("waker", self.waker.run), ("edge", self.relay.run), *self._entry.parts()]
+        parts = [("waker", self.waker.run), ("edge", self.relay.run), *self._entry.parts()]
+        if self._redirect is not None:
+            parts.append(("redirect to https", self._redirect.run))
+        return parts
 
     def read(self) -> Iterator[Metric]:
         yield from of_relay(self.relay, "edge")

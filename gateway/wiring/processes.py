@@ -135,7 +135,7 @@ async def _edge(number: int, settings: Settings, url: str, socket: str, parent: 
             stop.set()  # the first process is gone: nobody would end this one
 
         async def drain() -> None:
-            await edge.relay.drain(settings.drain_grace_s)
+            await edge.drain(settings.drain_grace_s)
 
         await run_until_stopped(
             [*spine.parts(), *edge.parts()], come_up=come_up, stop=stop, drain=drain, is_child=True

@@ -181,7 +181,8 @@ async def _gateway(settings: Settings) -> int:
             at = await edge.listen(shared=others.count > 0)
             others.begin(at)
             control.not_ready = None
-            _say(f"gateway is up: {_url(at)}, admin API: {_url(control.at)}")
+            scheme = "https" if settings.edge.tls.is_on else "http"
+            _say(f"gateway is up: {scheme}://{at}, admin API: {_url(control.at)}")
 
         async def drain() -> None:
             control.not_ready = "stopping"
@@ -249,7 +250,8 @@ def _leave_admin_url(settings: Settings, admin_url: str, stack: contextlib.Async
 def _say_up(settings: Settings, edge: Address, admin: Address) -> None:
     base = settings.edge.base_domains[0]
     taken = _moved(settings.edge.listen, edge)
-    _say(f"rouse is up: http://<actor>.<namespace>.{base}:{edge.port}/{taken}")
+    scheme = "https" if settings.edge.tls.is_on else "http"
+    _say(f"rouse is up: {scheme}://<actor>.<namespace>.{base}:{edge.port}/{taken}")
     _say(f"admin API:   {_url(admin)}{_moved(settings.admin.listen, admin)}")
     _say(f"data:        {settings.data_dir}")
 
