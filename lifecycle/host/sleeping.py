@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from lifecycle.errors import DependencyAway, LifecycleError
+from lifecycle.host.places import Copy
 from lifecycle.host.reaper import YIELDS, Cause, Order
 from lifecycle.host.residence import Broken, LeaseLost, Phase, Residence, Superseded
 from lifecycle.snapshots.vault import SnapshotOwner
@@ -170,12 +171,18 @@ async def _discard(r: Residence, snapshot: str | None) -> None:
     if r.copy is None or snapshot is None:
         return
     try:
-        await asyncio.to_thread(
-            r.kit.kept.put, r.record.uid, snapshot, r.copy.durable, r.saved_bytes
-        )
+        await asyncio.to_thread(_put_away, r, r.copy, snapshot)
+        r.copy = None
     except OSError as error:
         # Only a cache: the actor sleeps, whether or not its files are kept.
         log.warning("files not kept", extra={"actor": str(r.actor), "why": str(error)})
+
+
+def _put_away(r: Residence, copy: Copy, snapshot: str) -> None:
+    """Into the cache what it is for, and away with the rest: in one visit to a thread, which costs
+    more than either."""
+    r.kit.kept.put(r.record.uid, snapshot, copy.durable, r.saved_bytes)
+    copy.remove()
 
 
 async def after_exit(r: Residence) -> bool:
