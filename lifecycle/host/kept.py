@@ -2,7 +2,9 @@
 nothing. A cache (R13): bounded in bytes, oldest first; the snapshot in the store is the truth.
 
 Used from threads. An entry is whole or not there: it gets another name before its files go, so that
-neither a take beside it nor a start after a crash finds what is half removed (P6).
+neither a take beside it nor a start after a crash finds what is half removed (P6). Nothing of it is
+flushed to the disk, so nothing outlives the machine's boot: after a power cut files may be empty
+that the snapshot has.
 """
 
 import shutil
@@ -21,13 +23,16 @@ class Kept:
     """One entry per actor. Entries of an earlier start are found again; their size is measured."""
 
     def __init__(self, directory: Path, limit_bytes: int) -> None:
-        self._directory = directory
+        self._directory = directory / _boot()
         self._limit = limit_bytes
         self._entries: OrderedDict[str, tuple[str, int]] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
-        directory.mkdir(parents=True, exist_ok=True)
-        for path in sorted(directory.iterdir(), key=lambda p: p.stat().st_mtime):
+        self._directory.mkdir(parents=True, exist_ok=True)
+        for path in directory.iterdir():
+            if path != self._directory:
+                shutil.rmtree(path, ignore_errors=True)
+        for path in sorted(self._directory.iterdir(), key=lambda p: p.stat().st_mtime):
             if path.name.startswith(_GONE):
                 shutil.rmtree(path, ignore_errors=True)
                 continue
@@ -102,6 +107,14 @@ class Kept:
         if "/" in name or len(name) > _PART or uid.startswith("."):
             raise ValueError(f"{name[:80]!r} cannot be a file name")
         return self._directory / name
+
+
+def _boot() -> str:
+    """A name for this boot of the machine; where it tells none, for this start alone."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return new_uid()
 
 
 def _remove(gone: list[Path | None]) -> None:

@@ -70,16 +70,26 @@ def test_p6_what_was_half_removed_is_not_found_by_the_next_start(tmp_path: Path)
     kept = Kept(tmp_path / "kept", 100)
     kept.put("u1", "1-aa", files(tmp_path, "x"), 10)
     # As a removal leaves it that was killed: the name of an entry is the first thing that goes.
-    (tmp_path / "kept" / "u1~1-aa").rename(tmp_path / "kept" / ".gone-1")
+    (entry,) = (tmp_path / "kept").glob("*/u1~1-aa")
+    entry.rename(entry.parent / ".gone-1")
     again = Kept(tmp_path / "kept", 100)
     assert not again.take("u1", "1-aa", DATA, tmp_path / "into")
-    assert list((tmp_path / "kept").iterdir()) == []
+    assert list(entry.parent.iterdir()) == []
+
+
+def test_p2_nothing_of_an_earlier_boot_is_taken_for_a_snapshot(tmp_path: Path) -> None:
+    Kept(tmp_path / "kept", 100).put("u1", "1-aa", files(tmp_path, "x"), 10)
+    (boot,) = (tmp_path / "kept").iterdir()
+    boot.rename(tmp_path / "kept" / "before-the-power-cut")
+    assert not Kept(tmp_path / "kept", 100).take("u1", "1-aa", DATA, tmp_path / "into")
+    assert list((tmp_path / "kept").iterdir()) == [boot]
 
 
 def test_an_entry_that_somebody_removed_is_not_there(tmp_path: Path) -> None:
     kept = Kept(tmp_path / "kept", 100)
     kept.put("u1", "1-aa", files(tmp_path, "x"), 10)
-    shutil.rmtree(tmp_path / "kept" / "u1~1-aa")
+    (entry,) = (tmp_path / "kept").glob("*/u1~1-aa")
+    shutil.rmtree(entry)
     assert not kept.take("u1", "1-aa", DATA, tmp_path / "into")
     kept.put("u1", "2-bb", files(tmp_path, "y"), 10)
     assert kept.take("u1", "2-bb", DATA, tmp_path / "into")
@@ -101,4 +111,4 @@ def test_p6_taken_while_others_push_it_out_it_is_whole_or_not_there(tmp_path: Pa
 
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(turn, range(8))) == [None] * 8
-    assert list((tmp_path / "kept").iterdir()) == []
+    assert list((tmp_path / "kept").glob("*/*")) == []
