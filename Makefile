@@ -41,6 +41,9 @@ check: $(DEV)
 model: $(DEV)
 	@$(BIN)/python -m tests.model
 
+fuzz: $(DEV)
+	ROUSE_FUZZ=$${ROUSE_FUZZ:-100000} $(BIN)/pytest -q --timeout=0 tests/contract/test_codec.py $(ARGS)
+
 loadtest: $(DEV)
 	@$(BIN)/python -m loadtest $(ARGS)
 

@@ -24,6 +24,7 @@ from gateway.ingress.parts import Parts
 from gateway.ingress.seams import Reason, Refusal, Ticket, Woken
 from gateway.ingress.tunnel import Tunnel
 from gateway.ingress.upstream import Upstream
+from gateway.ingress.waitingpage import navigates
 
 if TYPE_CHECKING:
     from gateway.ingress.client import ClientConnection
@@ -199,7 +200,10 @@ class Exchange:
         self._parked = brought
         self._deadline = self.due(self._deadline)
         demand = replace(
-            self.place.demand, request_id=self.request_id.decode("ascii"), deadline=self._deadline
+            self.place.demand,
+            request_id=self.request_id.decode("ascii"),
+            navigates=navigates(self.head),
+            deadline=self._deadline,
         )
         try:
             # The usher keeps the deadline; the second on top is for one that forgot.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gateway.ingress.codec.grammar import Malformed
 from gateway.ingress.seams import Reason, Refusal, Woken
+from gateway.ingress.waitingpage import page_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +51,10 @@ def refusal_of(error: Malformed) -> Refusal:
 def render(refusal: Refusal, request_id: bytes, *, close: bool, without_body: bool) -> bytes:
     """The whole answer. `without_body` is for HEAD: its fields are those that GET would get."""
     row = ROWS[refusal.reason]
-    body = json.dumps({"error": _describe(refusal, row.status, request_id)}).encode()
+    kind, body = _body(refusal, row.status, request_id)
     lines = [
         b"HTTP/1.1 %d %b" % (row.status, row.title),
-        b"Content-Type: application/json",
+        b"Content-Type: " + kind,
         b"Content-Length: %d" % len(body),
         b"Cache-Control: no-store",
         b"X-Request-Id: " + request_id,
@@ -81,6 +82,13 @@ def wake_fields(report: Woken) -> bytes:
     timing = ", ".join(f"{name};dur={took:.1f}" for name, took in report.phases)
     text = f"\r\nRouse-Wake: {report.kind}; {phases}\r\nServer-Timing: {timing}"
     return text.encode("ascii")
+
+
+def _body(refusal: Refusal, status: int, request_id: bytes) -> tuple[bytes, bytes]:
+    if refusal.is_page:
+        return b"text/html; charset=utf-8", page_of(refusal.actor)
+    text = json.dumps({"error": _describe(refusal, status, request_id)})
+    return b"application/json", text.encode()
 
 
 def _describe(refusal: Refusal, status: int, request_id: bytes) -> dict[str, object]:

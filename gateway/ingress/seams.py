@@ -54,6 +54,8 @@ class Refusal(Exception):
         self.message = message
         self.actor = actor
         self.retry_after_s = retry_after_s
+        self.is_page = False
+        """A browser waits for it, and may be shown the waiting page instead of JSON (A3)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,8 @@ class Demand:
     epoch: int | None = None
     """At a door: the epoch that the edge's route was made for."""
     request_id: str = ""
+    navigates: bool = False
+    """A browser would show what comes."""
     deadline: float = 0.0
     """Loop time (seconds) at which this caller stops waiting for a wake."""
 

@@ -11,7 +11,7 @@ from gateway.ingress.accesslog import AccessLog
 from gateway.ingress.auth.gatekeeper import Gatekeeper
 from gateway.ingress.naming import EdgeNaming, Naming
 from gateway.ingress.relay import Relay
-from gateway.ingress.seams import Demand, Refusal, Ticket, WakeReport
+from gateway.ingress.seams import Demand, Refusal, Ticket, Usher, WakeReport
 from gateway.ingress.server import Listen
 from gateway.ingress.settings import RelaySettings
 
@@ -167,11 +167,13 @@ async def running(
     settings: RelaySettings | None = None,
     gatekeeper: Gatekeeper | None = None,
     listen: Listen | None = None,
+    around: Usher | None = None,
 ) -> AsyncIterator[Running]:
+    """`around`: a usher that asks `usher`, and whom the relay asks."""
     lines: list[bytes] = []
     relay = Relay(
         naming=naming or EdgeNaming(),
-        usher=usher,
+        usher=around or usher,
         settings=settings,
         access_log=AccessLog(lines.append),
         gatekeeper=gatekeeper,
