@@ -80,3 +80,11 @@ def test_links_inside_the_repository_lead_somewhere(page: Path) -> None:
 def test_every_page_of_the_docs_is_linked_from_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
     assert [p.name for p in (ROOT / "docs").glob("*.md") if f"docs/{p.name}" not in readme] == []
+
+
+@pytest.mark.parametrize("shown", blocks(ROOT / "docs" / "auth.md", "yaml"))
+def test_the_settings_of_the_page_about_auth_are_taken(shown: str, tmp_path: Path) -> None:
+    file = tmp_path / "rouse.yaml"
+    file.write_text(shown)
+    edge = load("up", file, {"ROUSE_DATA_DIR": str(tmp_path)}, {}).edge
+    assert edge.auth.kinds or edge.tls.is_on or edge.proxy_protocol
