@@ -148,6 +148,19 @@ def family(roots: Iterable[Pid], marker: str | None = None) -> set[Pid]:
     return {Pid(pid, alive[pid].started) for pid in members}
 
 
+def holders(path: Path) -> set[Pid]:
+    """Everyone whose stdout or stderr is the file at `path`, whoever is its parent by now."""
+    wanted = str(path)
+    found = set()
+    for person in everyone():
+        for number in (1, 2):
+            with contextlib.suppress(OSError):
+                if os.readlink(PROC / str(person.pid) / "fd" / str(number)) == wanted:
+                    found.add(Pid(person.pid, person.started))
+    found.discard(identify(os.getpid()))
+    return found
+
+
 def children(parent: Pid) -> set[Pid]:
     """Its children, without looking at every process of the machine where the kernel lists them."""
     found = set()

@@ -52,10 +52,15 @@ class Sandbox:
             # Beside the cgroup's: a root that died in between, or never got into it.
             found |= {root for root in self.roots if procfs.is_alive(root)}
             if self.record.handle is None:
-                # Half begun: a child may have been forked before its parent had joined.
-                found |= procfs.family(self.roots, marker=str(self.record.directory))
+                found |= self._relations()
             return {member for member in found if procfs.is_alive(member)}
-        return procfs.family(self.roots, marker=str(self.record.directory))
+        return self._relations()
+
+    def _relations(self) -> set[Pid]:
+        """Half begun, a child may have been forked before its parent had joined the cgroup or was
+        written down, and may have lost that parent since: then it is known by its output."""
+        found = procfs.family(self.roots, marker=str(self.record.directory))
+        return found if self.record.handle is not None else found | procfs.holders(self.record.fifo)
 
     def actors(self) -> set[Pid]:
         """Its processes without those that only hold the sandbox."""

@@ -112,6 +112,30 @@ async def test_a_half_begun_start_of_a_dead_worker_is_swept(
     reap(lost)
 
 
+async def test_an_orphan_of_a_half_begun_start_is_swept_though_nobody_wrote_it_down(
+    tmp_path: Path, tree: Tree | None, ports: Ports
+) -> None:
+    """As bwrap's process 1 when the worker is killed between its fork and its name in the record:
+    a session of its own, no parent of ours, nothing of us in its environment."""
+    one = spec(tmp_path)
+    record = Record.of(one)
+    Records(tmp_path / "driver").write(record)
+    record.directory.mkdir()
+    os.mkfifo(record.fifo)
+    output = os.open(record.fifo, os.O_RDWR)
+    words = ["sh", "-c", "setsid sh -c 'echo $$; exec sleep 60' & exit 0"]
+    try:
+        environment = {"PATH": os.environ["PATH"]}
+        reap(procfs.identify(spawn(words, env=environment, cwd=None, output=output)))
+        orphan = procfs.identify(int(os.read(output, 100)))
+    finally:
+        os.close(output)
+    assert procfs.is_alive(orphan)
+    sandboxes = Sandboxes(tmp_path / "driver", tree=tree, ports=ports)
+    assert await sandboxes.sweep(()) == [one.slug]
+    assert not procfs.is_alive(orphan)
+
+
 async def test_a_sweep_signals_no_later_process_of_the_same_number(
     tmp_path: Path, ports: Ports
 ) -> None:
