@@ -16,6 +16,7 @@ from gateway.ingress.naming import EdgeNaming
 from gateway.ingress.redirect import HttpsNaming
 from gateway.ingress.relay import Relay
 from gateway.ingress.settings import RelaySettings
+from gateway.ingress.waitingpage import PageUsher
 from gateway.settings import Edge, Settings
 from gateway.telemetry import Telemetry
 from gateway.wiring.backbone import Backbone, Part
@@ -23,6 +24,7 @@ from gateway.wiring.edge import EdgeUsher
 from gateway.wiring.entry import Entry, minter
 from gateway.wiring.listening import listen_or_else, listen_relay, serve_app
 from gateway.wiring.logging import BoundedFile
+from gateway.wiring.pages import pages_of
 from gateway.wiring.readings import of_relay
 from gateway.wiring.worker import WorkerPart
 from lifecycle.actions import Actions
@@ -82,7 +84,7 @@ class EdgePart:
                 by_fields=edge.sandbox_headers,
                 default_namespace="default",
             ),
-            usher=self.usher,
+            usher=PageUsher(self.usher, allowed=pages_of(backbone.table, backbone.templates)),
             settings=relay_settings(edge),
             access_log=AccessLog(self._log.write) if self._log is not None else None,
             gatekeeper=self._entry.gatekeeper,
