@@ -72,6 +72,8 @@ def _run(settings: Settings, role: Coroutine[Any, Any, int], log_file: Path | No
         # A second signal: what was not saved is saved by the next start (host.recovering).
         print(f"rouse {settings.role}: stopped at once", file=sys.stderr)  # noqa: T201
         return 130
+    finally:
+        role.close()  # of one that was never begun; else it does nothing
 
 
 def _tell(settings: Settings, errors: Iterable[BaseException]) -> int:
