@@ -31,12 +31,14 @@ class Policy:
         return self.namespaces.get(namespace, self.default)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Known:
     """A block of fields that was judged: whose it is, and what of it goes on."""
 
     identity: Identity | None
     fields: RequestFields
+    entered: Place | None = None
+    """Where it was let in last; a client mostly goes there again."""
     may_change: bool = False
     """It holds what may become genuine: a token that begins in a moment, or of a key to come."""
 
@@ -83,9 +85,11 @@ class Gatekeeper:
                 seen = self._judge(head.fields, target, now)
                 self._remember(block, seen)
             known = seen
-        self._check(known.identity, place.demand.actor)
+        if known.entered is not place:
+            self._check(known.identity, place.demand.actor)
+            known.entered = place
         if known.fields is not head.fields:
-            head = head._replace(fields=known.fields)
+            head = RequestHead(head.method, head.target, head.minor, known.fields, head.size)
         return head, place
 
     def _check(self, identity: Identity | None, actor: ActorId) -> None:
