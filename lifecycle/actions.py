@@ -252,21 +252,30 @@ class Actions:
         assert record.worker is not None and record.incarnation is not None  # it is owned
         with table_errors(record.actor):
             owner = await self._leases.worker(record.worker)
-            if owner is None or owner.incarnation != record.incarnation:
+            if owner is None:
                 return await self._released(record)
         try:
+            # Of an earlier incarnation, too: what that left it takes back, with files that are
+            # newer than any snapshot (R12).
             await self._workers(owner).suspend(ask)
         except (NoSuchActor, NotHere, Fenced):
             # It left that worker between our look and the call, or is just being released there.
             await asyncio.sleep(0.05)
+            with table_errors(record.actor):
+                if owner.incarnation != record.incarnation:
+                    return await self._released(record, back=owner.incarnation)
             return False
         return True
 
-    async def _released(self, record: ActorRecord) -> bool:
-        """Take an actor from a dead owner and give it up at once: its last snapshot stands."""
+    async def _released(self, record: ActorRecord, back: str | None = None) -> bool:
+        """Take an actor from a dead owner and give it up at once: its last snapshot stands.
+
+        `back`: the owner's new incarnation, where that was asked and has nothing of it."""
         assert record.worker is not None and record.incarnation is not None  # it is owned
         if not await self._leases.is_over(record.worker, record.incarnation):
             return False
+        if await self._leases.holder(record.worker) != back:
+            return False  # it came back meanwhile, and must be asked first
         us = Claimant(worker=record.worker, incarnation=new_uid(), door="none")
         taken = await self._surely(
             record.actor,

@@ -4,7 +4,7 @@ For those who ask workers (control API, CLI). What a real host does with tickets
 """
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from redis.asyncio import Redis
@@ -172,6 +172,13 @@ class FakeFleet:
         worker = self.workers[name]
         await self.leases.retire(name, worker.record.incarnation)
         worker.is_away = True
+
+    async def come_back(self, name: str) -> None:
+        """As after a restart: a new incarnation, which has what the dead one had."""
+        worker = self.workers[name]
+        await self.leases.retire(name, worker.record.incarnation)
+        worker.record = replace(worker.record, incarnation=new_uid())
+        await self.leases.register(worker.record)
 
     async def actor(self, name: str, template: str = "counter") -> ActorId:
         """A new, suspended actor of a template that is there."""

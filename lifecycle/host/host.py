@@ -106,12 +106,13 @@ class Host:
         `ready` is called once wakes are taken. Call `drain` before cancelling for a clean end.
         """
         places = self.kit.places
+        left = await self._left_behind()
         before = places.last_incarnation()
         if before is not None:
             # We hold the directory's lock, so the process of that incarnation is dead: its lease
-            # need not be waited out.
+            # need not be waited out. Directly before we register: in between nobody has a lease,
+            # and others would take over what is about to be adopted.
             await self._retire(before)
-        left = await self._left_behind()
         async with asyncio.TaskGroup() as group:
             self._group = group
             await self._register()

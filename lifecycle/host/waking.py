@@ -32,6 +32,7 @@ from runtimes.registry import choose
 log = logging.getLogger(__name__)
 
 _CLAIM_TRIES = 5
+_LOOK_AGAIN_S = 0.05
 _CALL_BUDGET_S = 10.0
 """How long one call to the table is repeated before a caller is told that the table is away."""
 
@@ -140,6 +141,8 @@ async def _settle_held(r: Residence, held: ActorRecord) -> ActorRecord | There |
         )
         return None
     if await leases.is_over(held.worker, held.incarnation):
+        if held.worker != me.worker and await _moves(r, held):
+            return None
         answer = await _known(
             r,
             lambda call: table.take_over(
@@ -159,6 +162,20 @@ async def _settle_held(r: Residence, held: ActorRecord) -> ActorRecord | There |
     if worker is None:
         return None
     return There(worker=worker.worker, rpc=worker.rpc)
+
+
+async def _moves(r: Residence, held: ActorRecord) -> bool:
+    """Its worker is back as a new incarnation: it may hold files that are newer than any snapshot
+    (R12), so it goes first, for one lease time. True when the record is not as in `held` any more.
+    """
+    assert held.worker is not None
+    until = r.clock() + r.kit.leases.ttl_s
+    while r.clock() < until and await r.kit.leases.worker(held.worker) is not None:
+        seen = await r.kit.table.read(r.actor)
+        if seen is None or seen.fence() != held.fence():
+            return True
+        await asyncio.sleep(_LOOK_AGAIN_S)
+    return False
 
 
 async def _known(r: Residence, attempt: Callable[[str], Awaitable[Answer]]) -> Answer:

@@ -117,6 +117,23 @@ async def test_an_actor_of_a_lost_worker_is_suspended_with_its_last_snapshot(
     assert record.reason == "worker w1 was lost" and record.failures == 0
 
 
+async def test_r12_a_worker_that_is_back_is_asked_for_what_its_dead_self_had(
+    fleet: FakeFleet,
+) -> None:
+    actor = await running(fleet)
+    await fleet.come_back("w1")
+    record = await fleet.actions.suspend(actor, wait_s=0, force=False)
+    assert record.state is ActorState.SUSPENDED and record.snapshot is not None
+
+
+async def test_a_worker_that_is_back_without_the_actor_does_not_keep_it(fleet: FakeFleet) -> None:
+    actor = await running(fleet)
+    await fleet.come_back("w1")
+    fleet.workers["w1"].fences.clear()
+    record = await fleet.actions.suspend(actor, wait_s=0, force=False)
+    assert record.state is ActorState.SUSPENDED and record.reason == "worker w1 was lost"
+
+
 async def test_an_owner_that_cannot_be_reached_but_lives_is_not_robbed(fleet: FakeFleet) -> None:
     actor = await running(fleet)
     fleet.workers["w1"].is_away = True

@@ -1,6 +1,7 @@
 """Wakes of one worker on the real table: joined, refused, taken over. Not the suspends."""
 
 import asyncio
+import shutil
 
 import pytest
 
@@ -131,6 +132,40 @@ async def test_p3_another_worker_takes_over_when_the_owner_is_dead(world: World)
             assert asyncio.get_running_loop().time() < deadline, answer
             await asyncio.sleep(0.05)
         assert answer.epoch == 2
+
+
+async def test_r12_a_worker_that_is_back_goes_before_one_that_would_take_over(
+    world: World,
+) -> None:
+    actor = await world.create("c1")
+    async with world.worker("w2") as two:
+        async with world.worker("w1") as one:
+            await one.woken(actor)
+            (one.data(actor) / "n").write_text("7")
+            dead = one.host.claimant().incarnation
+        # As its next start does first: from here on the actor is anybody's.
+        await world.leases.retire("w1", dead)
+        async with asyncio.TaskGroup() as group:
+            asked = group.create_task(two.wake(actor))
+            while not two.host.residents:
+                await asyncio.sleep(0)
+            async with world.worker("w1") as again:
+                answer = await asked
+                assert isinstance(answer, There) and answer.worker == "w1"
+                await again.woken(actor)
+                assert (again.data(actor) / "n").read_text() == "7"
+
+
+async def test_p3_a_worker_that_is_back_without_the_actor_does_not_keep_it(world: World) -> None:
+    actor = await world.create("c1")
+    async with world.worker("w2") as two:
+        async with world.worker("w1") as one:
+            await one.woken(actor)
+            dead = one.host.claimant().incarnation
+        await world.leases.retire("w1", dead)
+        shutil.rmtree(one.places.root / "copies")
+        async with world.worker("w1"):
+            assert (await two.woken(actor)).worker == "w2"
 
 
 async def test_a_restarted_worker_saves_what_its_dead_self_had(world: World) -> None:
