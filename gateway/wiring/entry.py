@@ -37,6 +37,8 @@ class Entry:
         auth = settings.edge.auth
         self._watched: list[tuple[str, WatchedFiles]] = []
         self._others: list[Part] = []
+        self.gatekeeper: Gatekeeper | None = None
+        """None: nothing is asked of anybody."""
         verifiers: list[Verifier] = []
         if "actor" in auth.kinds:
             verifiers.append(self._actor_passes(settings, keys))
@@ -46,8 +48,8 @@ class Entry:
             static = StaticTokens()
             verifiers.append(static)
             self._watch("tokens_file", auth.tokens_file, lambda text: static.accept(text.decode()))
-        self.gatekeeper = _gatekeeper(auth, tuple(verifiers)) if verifiers else None
-        """None: nothing is asked of anybody."""
+        if verifiers:
+            self.gatekeeper = _gatekeeper(auth, tuple(verifiers))
         self.certificates = (
             self._certificates(settings.edge.tls) if settings.edge.tls.is_on else None
         )
@@ -128,10 +130,8 @@ class Entry:
         return certificates
 
     def _forget(self) -> None:
-        # Not there yet while the first keys are read.
-        gatekeeper = getattr(self, "gatekeeper", None)
-        if gatekeeper is not None:
-            gatekeeper.forget()
+        if self.gatekeeper is not None:  # while the first keys are read there is none yet
+            self.gatekeeper.forget()
 
 
 def _gatekeeper(auth: Auth, verifiers: tuple[Verifier, ...]) -> Gatekeeper:

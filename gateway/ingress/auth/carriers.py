@@ -6,12 +6,14 @@ the rest of the head stays as the client wrote it.
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from urllib.parse import unquote_to_bytes
 
 from gateway.ingress.seams import Reason, Refusal
 
 _BEARER = re.compile(rb"(?i:bearer)[ \t]+([^ \t]+)")
 _COOKIE = re.compile(rb"(\r\n(?i:cookie):[ \t]*)([^\r]*)")
+_MOST_COOKIES = 4
 _REFERER = re.compile(rb"(\r\n(?i:referer):[ \t]*)([^\r]*)")
 
 
@@ -30,7 +32,9 @@ class Found:
     """Credentials as they stand in one head; empty where there is none."""
 
     header: bytes = b""
-    cookie: bytes = b""
+    cookies: tuple[bytes, ...] = ()
+    """Several where they were set for several domains or paths. A neighbour's page can set one
+    too, which must not lock its owner out, so all of the first few count."""
     query: bytes = b""
 
 
@@ -50,7 +54,7 @@ class Carriers:
     def find(self, block: bytes, target: bytes) -> Found:
         return Found(
             header=self._in_field(block),
-            cookie=self._in_cookies(block),
+            cookies=self._in_cookies(block),
             query=self._in_query(target),
         )
 
@@ -65,15 +69,13 @@ class Carriers:
             return bytes(bearer[1])
         return b"" if self._is_scheme_wanted else value
 
-    def _in_cookies(self, block: bytes) -> bytes:
+    def _in_cookies(self, block: bytes) -> tuple[bytes, ...]:
         if not self._cookie or self._cookie not in block:
-            return b""
-        for _start, line in _COOKIE.findall(block):
-            for pair in line.split(b";"):
-                name, _, value = pair.partition(b"=")
-                if name.strip(b" \t") == self._cookie:
-                    return bytes(value.strip(b' \t"'))
-        return b""
+            return ()
+        pairs = (p for _start, line in _COOKIE.findall(block) for p in line.split(b";"))
+        split = (pair.partition(b"=") for pair in pairs)
+        ours = (v.strip(b' \t"') for name, _, v in split if name.strip(b" \t") == self._cookie)
+        return tuple(islice((value for value in ours if value), _MOST_COOKIES))
 
     def _in_query(self, target: bytes) -> bytes:
         if not self.is_in_target(target):

@@ -4,6 +4,7 @@ What it answers depends on the credential and the actor's name alone, so nobody 
 whether an actor exists. A request let in goes on without its credential.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +17,9 @@ from gateway.ingress.seams import Reason, Refusal
 from placement.model import ActorId
 
 _MOST_KNOWN = 4096
+_UNSETTLED_S = 5.0
+"""How long a block is taken as it was judged whose credentials were not all genuine: one of them
+may be the actor's own, or begin to be ours (`nbf`)."""
 _LARGEST_KNOWN = 8192
 """Bytes of a block that is kept: with the bound above it is 32 MiB at worst."""
 
@@ -35,12 +39,14 @@ class Policy:
 class _Known:
     """A block of fields that was judged: whose it is, and what of it goes on."""
 
-    identity: Identity | None
+    identities: tuple[Identity, ...]
     fields: RequestFields
+    until: float
+    """Unix time at which the first of them ends."""
     entered: Place | None = None
     """Where it was let in last; a client mostly goes there again."""
     may_change: bool = False
-    """It holds what may become genuine: a token that begins in a moment, or of a key to come."""
+    """Nothing in it is genuine, but may become it: it is judged anew each time."""
 
 
 class Gatekeeper:
@@ -81,48 +87,56 @@ class Gatekeeper:
             # Warm: a client mostly sends the same block again.
             block = head.fields.block
             seen = self._blocks.get(block)
-            if seen is None or (seen.identity is not None and seen.identity.until <= now):
+            if seen is None or seen.until <= now:
                 seen = self._judge(head.fields, target, now)
                 self._remember(block, seen)
             known = seen
         if known.entered is not place:
-            self._check(known.identity, place.demand.actor)
+            self._check(known.identities, place.demand.actor)
             known.entered = place
         if known.fields is not head.fields:
             head = RequestHead(head.method, head.target, head.minor, known.fields, head.size)
         return head, place
 
-    def _check(self, identity: Identity | None, actor: ActorId) -> None:
+    def _check(self, identities: tuple[Identity, ...], actor: ActorId) -> None:
         accepted = self._policy.accepted(actor.namespace)
         if not accepted:
             return
         # The refusals name no actor: one for an unknown actor is that for a forbidden one.
-        if identity is None:
+        if not identities:
             raise Refusal(Reason.UNAUTHENTICATED, "a valid credential is needed here")
-        if identity.kind not in accepted or not identity.may_enter(actor):
+        if not any(each.kind in accepted and each.may_enter(actor) for each in identities):
             raise Refusal(Reason.FORBIDDEN, "this credential does not open what was asked for")
 
     def _judge(self, fields: RequestFields, target: bytes, now: float) -> _Known:
         found = self._carriers.find(fields.block, target)
-        identity, is_in_field = self._identify(found, now)
+        identities, is_in_field = self._identify(found, now)
         if not self._passes_on:
             # Cookie and parameter are ours by their names; a field only if what it holds is.
             block = self._carriers.cut_block(fields.block, with_field=is_in_field)
             if block != fields.block:
                 fields = replace(fields, block=block)
-        may_change = identity is None and found != Found()
-        return _Known(identity=identity, fields=fields, may_change=may_change)
+        given = bool(found.header) + len(found.cookies) + bool(found.query)
+        is_open = len(identities) < given
+        soon = now + _UNSETTLED_S if is_open else math.inf
+        return _Known(
+            identities=identities,
+            fields=fields,
+            until=min((soon, *(each.until for each in identities))),
+            may_change=is_open and not identities,
+        )
 
-    def _identify(self, found: Found, now: float) -> tuple[Identity | None, bool]:
-        """The first genuine one, even of a kind that is not accepted where it was sent: a
-        credential for elsewhere must not reach this actor."""
-        for credential in (found.header, found.cookie, found.query):
-            identity = self._verified(credential, now) if credential else None
-            if identity is not None:
-                return identity, credential is found.header
-        return None, False
+    def _identify(self, found: Found, now: float) -> tuple[tuple[Identity, ...], bool]:
+        """All that are genuine, even of a kind that is not accepted where they were sent: a
+        credential for elsewhere must not reach this actor. And whether the field's is one."""
+        in_field = self._verified(found.header, now)
+        others = (self._verified(each, now) for each in (*found.cookies, found.query))
+        genuine = tuple(each for each in (in_field, *others) if each is not None)
+        return genuine, in_field is not None
 
     def _verified(self, credential: bytes, now: float) -> Identity | None:
+        if not credential:
+            return None
         identity = self._genuine.get(credential)
         if identity is not None and identity.until > now:
             return identity

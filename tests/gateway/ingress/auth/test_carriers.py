@@ -14,7 +14,7 @@ BLOCK = b"\r\nHost: a\r\nCookie: a=1; rouse-token=T; b=2\r\nAccept: */*"
 def test_a_credential_is_found_in_field_cookie_and_query() -> None:
     block = b"\r\nHost: a\r\nauthorization:  bearer  H \r\nCookie: a=1; rouse-token=C"
     found = CARRIERS.find(block, b"/p?a=1&rouse_token=Q%2B")
-    assert found == Found(header=b"H", cookie=b"C", query=b"Q+")
+    assert found == Found(header=b"H", cookies=(b"C",), query=b"Q+")
     assert CARRIERS.find(b"\r\nHost: a", b"/rouse_token") == Found()
 
 

@@ -119,8 +119,13 @@ def test_the_query_is_cut_where_the_path_names_the_actor_too() -> None:
 def test_a_genuine_one_for_elsewhere_is_forbidden() -> None:
     assert reason_of(keeper(), *request(bearer(OTHERS_PASS))) is Reason.FORBIDDEN
     assert reason_of(keeper(), *request(bearer(STATIC), name=b"a1.lab")) is Reason.FORBIDDEN
-    both = request(bearer(OTHERS_PASS), b"Cookie: rouse-token=" + PASS)
-    assert reason_of(keeper(), *both) is Reason.FORBIDDEN  # else a1 would be handed a2's pass
+
+
+def test_of_several_genuine_ones_any_may_open_and_none_goes_on() -> None:
+    cookies = b"Cookie: rouse-token=" + OTHERS_PASS + b"; rouse-token=" + PASS
+    for fields in ((bearer(OTHERS_PASS), b"Cookie: rouse-token=" + PASS), (cookies,)):
+        head, _ = keeper().admit(*request(*fields))
+        assert b"rouse1" not in head.fields.block
 
 
 def test_a_namespace_accepts_the_kinds_that_its_policy_says() -> None:
@@ -145,6 +150,14 @@ def test_an_actors_own_bearer_stays_beside_our_cookie() -> None:
     assert head.fields.block.endswith(b"\r\n" + theirs) and PASS not in head.fields.block
 
 
+def test_a_neighbours_cookie_does_not_lock_its_owner_out() -> None:
+    for cookies in (b"rouse-token=junk; rouse-token=" + PASS, b"rouse-token=; rouse-token=" + PASS):
+        head, _ = keeper().admit(*request(b"Cookie: " + cookies))
+        assert b"Cookie" not in head.fields.block
+    many = b"; ".join([b"rouse-token=junk"] * 4 + [b"rouse-token=" + PASS])
+    assert reason_of(keeper(), *request(b"Cookie: " + many)) is Reason.UNAUTHENTICATED
+
+
 def test_the_credential_goes_on_where_the_settings_say_so() -> None:
     given = request(bearer(STATIC), b"Cookie: rouse-token=" + PASS, target=b"/?rouse_token=x")
     head, _ = keeper(passes_on=True).admit(*given)
@@ -162,6 +175,19 @@ def test_a_known_credential_is_not_verified_again_until_it_ends() -> None:
     assert counting.asked == 1
     clock.now = 2_000.0
     assert reason_of(gatekeeper, *given) is Reason.UNAUTHENTICATED
+
+
+def test_a_credential_beside_a_genuine_one_is_looked_at_again_after_a_while() -> None:
+    clock, counting = Clock(), Counting(until=0.0)
+    gatekeeper = keeper(counting, clock=clock)
+    given = request(bearer(b"counted"), b"Cookie: rouse-token=" + PASS)
+    for _ in range(3):
+        head, _place = gatekeeper.admit(*given)
+        assert b"counted" in head.fields.block  # the actor's own, as far as anybody knows
+    assert counting.asked == 1
+    counting.until, clock.now = 2_000.0, clock.now + 5.0
+    head, _place = gatekeeper.admit(*given)
+    assert b"counted" not in head.fields.block
 
 
 def test_what_is_forgotten_is_judged_anew() -> None:
