@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from statistics import quantiles
+from typing import Any
 
 import uvloop
 
@@ -30,8 +31,10 @@ SECTION = "Placement"
 WAKE = {"get", "create", "claim", "ready", "take_over", "release"}
 MOST_ROUND_TRIPS = 3
 _WORKERS, _PROCESSES, _GATEWAYS = 8, 2, 2
-_EACH = 40
-"""Actors per caller: a suspend is over before the same actor's turn comes again."""
+_EACH = 4
+"""Actors per caller."""
+_FIRST_S = 1.0
+"""Before each measurement: the first wakes create the actors."""
 _COUNTED = 200
 _CPU = "CPU ms: gateways + workers + server"
 
@@ -63,19 +66,24 @@ class Bench:
         wake and its suspend: at the gateways and their callers, the workers, the server."""
         lists = [[f"c{caller}-{number}" for number in range(_EACH)] for caller in range(callers)]
         shares = [lists[n :: len(self._gateways)] for n in range(len(self._gateways))]
-        asked = [
-            gateway.ask({"load": share, "seconds": seconds})
-            for gateway, share in zip(self._gateways, shares, strict=True)
-            if share
-        ]
+        await self._load(shares, _FIRST_S)
         before = [counting.cpu_s(pids) for pids in self._parts]
-        answers = await asyncio.gather(*asked)
+        answers = await self._load(shares, seconds)
         spent = [counting.cpu_s(pids) - was for pids, was in zip(self._parts, before, strict=True)]
         took = sorted(ms for answer in answers for ms in answer["took_ms"])
         rate = sum(len(answer["took_ms"]) / answer["seconds"] for answer in answers)
         cuts = quantiles(took, n=100)
         cpu = " + ".join(f"{1000 * each / len(took):.2f}" for each in spent)
         return [f"{rate:,.0f}", f"{cuts[49]:.2f}", f"{cuts[94]:.2f}", f"{cuts[98]:.2f}", cpu]
+
+    async def _load(self, shares: list[list[list[str]]], seconds: float) -> list[Any]:
+        return await asyncio.gather(
+            *(
+                gateway.ask({"load": share, "seconds": seconds})
+                for gateway, share in zip(self._gateways, shares, strict=True)
+                if share
+            )
+        )
 
     async def round_trips(self) -> tuple[counting.Seen, counting.Seen, float, float]:
         """What waking does and what suspending does, one after the other, and bytes of each."""

@@ -95,7 +95,7 @@ async def main(url: str) -> None:
 
 if __name__ == "__main__":
     logging.disable(logging.INFO)
-    profile = cProfile.Profile() if "ROUSE_BENCH_PROFILE" in os.environ else None
+    profile = cProfile.Profile(time.thread_time) if "ROUSE_BENCH_PROFILE" in os.environ else None
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if profile is None:
             runner.run(main(sys.argv[1]))

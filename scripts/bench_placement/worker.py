@@ -5,6 +5,7 @@ import cProfile
 import logging
 import os
 import sys
+import time
 from pathlib import Path
 
 import uvloop
@@ -65,7 +66,7 @@ async def main(url: str, home: Path, slots: int, names: list[str]) -> None:
 
 if __name__ == "__main__":
     logging.disable(logging.INFO)
-    profile = cProfile.Profile() if "ROUSE_BENCH_PROFILE" in os.environ else None
+    profile = cProfile.Profile(time.thread_time) if "ROUSE_BENCH_PROFILE" in os.environ else None
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         asked = main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
         if profile is None:
