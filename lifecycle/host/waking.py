@@ -172,7 +172,8 @@ async def _moves(r: Residence, held: ActorRecord) -> bool:
     until = r.clock() + r.kit.leases.ttl_s
     while r.clock() < until and await r.kit.leases.worker(held.worker) is not None:
         seen = await r.kit.table.read(r.actor)
-        if seen is None or seen.fence() != held.fence():
+        # Not by the fence, which a record has only while it is owned.
+        if seen is None or (seen.uid, seen.revision) != (held.uid, held.revision):
             return True
         await asyncio.sleep(_LOOK_AGAIN_S)
     return False

@@ -10,6 +10,7 @@ import pytest
 from lifecycle.messages import Here, Refused
 from placement.errors import TableUnavailable
 from placement.model import ActorId, ActorState
+from runtimes.base import Exit
 from tests.lifecycle.host.fakes import TestWorker, World, soon, template
 from tests.races.failpoints import HeldDriver, HeldTable, Points
 from tests.races.test_leases import lose_lease
@@ -173,3 +174,22 @@ async def test_a_survivor_of_a_wake_that_was_never_ready_is_ended_and_woken_anew
     async with starting(world, driver) as worker:
         await served(worker, actor)
         assert slug not in driver.running and len(driver.running) == 1
+
+
+async def test_p2_a_wake_elsewhere_while_the_files_are_adopted_gets_what_they_hold(
+    world: World, points: Points
+) -> None:
+    """Its program died with the worker: the record goes from owned to suspended under the wait."""
+    driver = HeldDriver(points)
+    actor = await left_running(world, points, driver)
+    driver.exits(next(iter(driver.running)), Exit(signal=9))
+    hold = points.hold("take_over")
+    async with world.worker("w2") as two, starting(world, driver):
+        await hold.came.wait()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(served(two, actor))
+            before = points.passed["read"]
+            while points.passed["read"] < before + 2:  # it looks whether the record moves
+                await asyncio.sleep(0.01)
+            hold.go.set()
+        assert (two.data(actor) / "n").read_text() == "7"
