@@ -1,5 +1,6 @@
 """The entry: settings become a gatekeeper, and changed files change who comes in."""
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,8 @@ from gateway.wiring.backbone import Keys
 from gateway.wiring.entry import Entry, minter
 from placement.model import ActorId
 from tests.gateway.ingress.auth.signing import key_set, token
+from tests.gateway.ingress.auth.test_provider import published
+from tests.gateway.ingress.support import SCALE
 
 SHARED = "correct-horse-battery-staple"
 STATIC = "static-token-0123456789-0123456789"
@@ -121,6 +124,25 @@ def test_jwt_keys_rotate_by_their_file(made: Made, tmp_path: Path) -> None:
     file.write_bytes(key_set("ec-1", "ed-1"))
     look(entry)
     assert [answer(entry, each) for each in (first, second)] == ["unauthenticated", "in"]
+
+
+async def test_jwt_keys_come_by_url_and_who_comes_before_them_is_told_to_wait(made: Made) -> None:
+    async with published() as site, asyncio.TaskGroup() as group:
+        site.text = key_set("rsa-1")
+        jwt = "jwt_issuer: https://login.example, jwt_audience: rouse, jwks: '" + site.url + "'"
+        entry = Entry(made("edge: {{auth: {{accept: [jwt], " + jwt + "}}}}"), NO_KEYS)
+        assert answer(entry, token("rsa-1")) == "unavailable"
+        assert answer(entry, "x" * 40) == "unauthenticated"
+        ((_name, run),) = entry.parts()
+        running = group.create_task(run())
+        async with asyncio.timeout(SCALE):
+            while answer(entry, token("rsa-1")) == "unavailable":
+                await asyncio.sleep(0.001)
+        assert answer(entry, token("rsa-1")) == "in"
+        # Fetched a moment ago: an unknown key is nobody's, however often it is asked for.
+        assert [answer(entry, token("rsa-2")) for _ in range(3)] == ["unauthenticated"] * 3
+        running.cancel()
+    assert site.asked == 1
 
 
 @pytest.mark.parametrize(
