@@ -7,6 +7,8 @@ exchange's. A pipelined request waits in the buffer until the one before it has 
 import asyncio
 import socket
 import struct
+import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, cast
 
 from gateway.ingress.accesslog import Entry
@@ -22,6 +24,10 @@ from gateway.ingress.seams import Reason, Refusal
 
 if TYPE_CHECKING:
     from gateway.ingress.server import Connections
+
+
+_ENDED = (7, 8)
+"""TCP_CLOSE (it was reset) and TCP_CLOSE_WAIT (it sends no more), of Linux's tcp_states.h."""
 
 
 class Using(Protocol):
@@ -293,7 +299,8 @@ class ClientConnection(asyncio.Protocol):
         if self._transport is None or self._is_closing:
             return
         if not self._is_tls:
-            self._transport.write_eof()
+            with suppress(OSError):  # reset by its client, which the loop has not told us yet
+                self._transport.write_eof()
         elif self.user is not None:
             # Half of a TLS connection can't be closed: the other half of a tunnel ends with it.
             self._transport.close()
@@ -366,6 +373,28 @@ class ClientConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         self.cut()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def has_left_unseen(self) -> bool:
+        """While reading is paused (a large body waits for its actor, or the actor is slow) the loop
+        tells nobody that the client is gone; the kernel knows. Elsewhere than on Linux: False."""
+        if not self._paused or self._transport is None or self.user is None:
+            return False
+        sock = self._transport.get_extra_info("socket")
+        if sys.platform != "linux" or sock is None or sock.family == socket.AF_UNIX:
+            return False
+        try:
+            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+        except OSError:
+            return True
+        return info[0] in _ENDED
+
+    def abort_for_client(self) -> None:
+        """As if we had read its end."""
+        user, self.user = self.user, None
+        if user is not None:
+            user.abort()
         if self._transport is not None:
             self._transport.abort()
 

@@ -133,6 +133,8 @@ class Connections:
         due = [c for c in self._all if 0.0 < c.expires <= now]
         for connection in due:
             connection.on_expired()
+        for connection in [c for c in self._all if c.has_left_unseen()]:
+            connection.abort_for_client()
 
     async def drain(self, deadline: float) -> bool:
         """End the idle ones, wait for the others; True when all ended by themselves."""

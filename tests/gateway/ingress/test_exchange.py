@@ -5,6 +5,9 @@
 
 import asyncio
 import json
+import socket
+import struct
+import sys
 from collections.abc import Callable, Coroutine
 
 import pytest
@@ -264,6 +267,39 @@ async def test_a6_a_request_budget_ends_in_504_or_a_break_and_is_off_by_default(
         assert answer.startswith(b"HTTP/1.1 504 ") and error_of(answer)["reason"] == "no-answer"
         answer = await relay.talk(GET.replace(b"GET / ", b"GET /half "))
         assert answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"\r\n\r\nhalf")
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux tells of an end behind unread bytes"
+)
+async def test_a22_a_client_that_leaves_with_most_of_its_body_unread_frees_its_place() -> None:
+    usher = FakeUsher(asleep=True)
+    async with running(usher) as relay:
+        _, writer = await relay.connect()
+        writer.write(b"PUT / HTTP/1.1\r\n%bContent-Length: 50000000\r\n\r\n" % HOST)
+        writer.write(b"x" * 400_000)  # more than we read ahead, less than the kernel takes
+        await asyncio.wait_for(usher.waiting.wait(), SCALE)
+        while writer.transport.get_write_buffer_size():
+            await asyncio.sleep(0)
+        writer.close()
+        await asyncio.wait_for(usher.gave_up.wait(), SCALE)
+        while relay.relay.parking.count:
+            await asyncio.sleep(0)
+        assert relay.relay.parking.held_bytes == 0
+
+
+async def test_a_drain_survives_clients_that_were_reset_under_it() -> None:
+    usher = FakeUsher(asleep=True)
+    async with running(usher) as relay:
+        _, writer = await relay.connect()
+        writer.write(b"PUT / HTTP/1.1\r\n%bContent-Length: 50000000\r\n\r\n" % HOST)
+        writer.write(b"x" * 10_000_000)
+        await asyncio.wait_for(usher.waiting.wait(), SCALE)
+        sock = writer.transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+        await asyncio.sleep(0)
+        assert not await relay.relay.drain(0.0)
 
 
 POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"

@@ -121,7 +121,7 @@ async def test_chunks_pass_both_ways_as_they_are() -> None:
         writer.close()
 
 
-async def test_the_first_event_of_a_stream_arrives_before_the_second_is_made() -> None:
+async def test_a32_the_first_event_of_a_stream_arrives_before_the_second_is_made() -> None:
     seen = asyncio.Event()
 
     async def events(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -136,6 +136,8 @@ async def test_the_first_event_of_a_stream_arrives_before_the_second_is_made() -
         writer.write(GET)
         await read_head(reader)
         assert await reader.readexactly(8) == b"3\r\none\r\n"
+        (ticket,) = relay.usher.tickets  # which a stream holds, and keeps alive by what it says
+        assert ticket.closed == 0 and ticket.touched == 2
         seen.set()
         assert await reader.readuntil(b"0\r\n\r\n") == b"3\r\ntwo\r\n0\r\n\r\n"
         writer.close()
@@ -394,8 +396,11 @@ async def test_a_slow_reader_costs_bounded_memory() -> None:
         writer.close()
 
 
-async def test_a_first_byte_budget_that_ends_is_504() -> None:
+async def test_a5_a76_a_first_byte_budget_that_ends_is_504_and_nothing_is_sent_again() -> None:
+    seen: list[bytes] = []
+
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.readuntil(b"\r\n\r\n"))
         await reader.read()
 
     settings = RelaySettings(first_byte_s=0.05)
@@ -404,7 +409,51 @@ async def test_a_first_byte_budget_that_ends_is_504() -> None:
         writer.write(GET)
         status, _, body = await read_answer(reader)
         assert status == 504 and json.loads(body)["error"]["reason"] == "no-answer"
+        # The actor is not blamed: its route stays, and the ticket ends like any other.
+        assert len(seen) == 1 and relay.usher.forgotten == []
+        assert relay.usher.tickets[0].closed == 1
         writer.close()
+
+
+async def test_a25_an_abandoned_answer_reaches_no_other_caller() -> None:
+    """Whatever the actor still sends for who left: the next caller, on what connection ever, gets
+    the answer to its own request (A37)."""
+    asked, left = asyncio.Event(), asyncio.Event()
+
+    async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            target = head.split(b" ")[1]
+            if target == b"/first":
+                asked.set()
+                await left.wait()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(target) + target)
+            await writer.drain()
+
+    async with actor(late) as port, running(FakeUsher(port=port)) as relay:
+        _, leaver = await relay.connect()
+        leaver.write(GET.replace(b" / ", b" /first "))
+        await asyncio.wait_for(asked.wait(), SCALE)
+        leaver.close()
+        await asyncio.wait_for(relay.usher.closed.wait(), SCALE)
+        left.set()
+        reader, writer = await relay.connect()
+        for number in range(20):
+            writer.write(GET.replace(b" / ", b" /%d " % number))
+            assert (await read_answer(reader))[2] == b"/%d" % number
+        writer.close()
+
+
+async def test_a65_an_open_connection_without_a_request_is_no_ticket() -> None:
+    """A browser tab that is open and asks for nothing keeps nobody awake."""
+    async with actor(echo) as port, running(FakeUsher(port=port)) as relay:
+        tabs = [await relay.connect() for _ in range(3)]
+        for reader, writer in tabs:
+            writer.write(GET)
+            await read_answer(reader)
+        assert relay.relay.meters.connections == 3
+        assert [ticket.closed for ticket in relay.usher.tickets] == [1, 1, 1]
+        for _, writer in tabs:
+            writer.close()
 
 
 def test_the_relay_works_on_uvloop_as_on_the_stock_loop() -> None:

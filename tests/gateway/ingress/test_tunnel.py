@@ -188,6 +188,25 @@ async def test_a21_an_idle_budget_is_not_hit_while_bytes_flow() -> None:
         assert (await closed(client))[0] == 1001
 
 
+async def test_a20_the_time_to_the_upgrade_has_its_budget() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    settings = RelaySettings(first_byte_s=0.05)
+    async with actor(silent) as port, running(FakeUsher(port=port), settings=settings) as relay:
+        reader, writer = await relay.connect()
+        writer.write(UPGRADE % b"websocket")
+        assert (await read_head(reader)).startswith(b"HTTP/1.1 504 ")
+        writer.close()
+
+
+async def test_a20_a_websocket_as_a_whole_may_have_a_budget_and_has_none_by_default() -> None:
+    assert RelaySettings().request_s == 0.0
+    async with talking(RelaySettings(request_s=0.5)) as (client, peer, _):
+        assert (await closed(client))[0] == 1001
+        assert (await asyncio.wait_for(peer.closed, SCALE))[0] == 1001
+
+
 async def test_a_close_of_its_own_passes_as_it_is() -> None:
     async with talking() as (client, peer, _):
         await client.close(4000, "mine")
