@@ -21,6 +21,8 @@ from placement.model import (
 )
 from placement.scripts import Scripts
 
+_STATES = {op: (wire.letters(ALLOWED_FROM[op]), wire.letters(RESULT[op])) for op in Operation}
+"""Where each operation may begin and what it leads to, as the scripts take it."""
 _TOMBSTONE_MS = 60_000
 """For how long a delete that is repeated gets its answer again."""
 
@@ -180,8 +182,7 @@ class Table:
         self, operation: Operation, actor: ActorId, call: str | None, *own: str | None
     ) -> Answer:
         call = call or new_uid()
-        states = (wire.letters(ALLOWED_FROM[operation]), wire.letters(RESULT[operation]))
-        arguments = wire.encode((call, *states, keys.CHANGES, *own))
+        arguments = wire.encode((call, *_STATES[operation], keys.CHANGES, *own))
         try:
             outcome, retry_after_ms, packed = await self._scripts.run(
                 operation.value, [keys.actor_key(actor)], arguments, prelude="record"
