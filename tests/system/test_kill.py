@@ -21,7 +21,7 @@ from tests.system.product import Process, ask, counter, role, sandboxes, started
 
 pytestmark = pytest.mark.system
 
-TTL_S = 2.0
+TTL_S = 3.0
 MARGIN_S = 0.3
 STUCK_S = 2 * TTL_S + 4.0
 """P3, and what starting processes takes on a busy machine."""
@@ -162,7 +162,10 @@ def test_kill_9_of_gateway_worker_and_redis_under_load(tmp_path: Path) -> None:
                 for worker in workers:
                     # It comes back at once: what its actors wrote is still there, and is used.
                     worker.kill()
+                    died = time.monotonic()
                     worker.start().ready()
+                    if time.monotonic() - died > TTL_S:  # this machine is too busy for "at once"
+                        killed.append(died)
                     clients.go_on()
                 for worker in workers:
                     # It stays away: others take its actors over, from their snapshots.
