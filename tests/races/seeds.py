@@ -20,6 +20,7 @@ from placement.errors import PlacementError, TableUnavailable
 from placement.leases import Lease, Leases, boot_time
 from placement.model import ActorId, ActorRecord, ActorState, Answer, Operation, WorkerRecord
 from placement.table import Table
+from runtimes.base import Handle, SandboxSpec
 from tests.lifecycle.host.fakes import FakeDriver, TestWorker, World, template
 
 NAMES = ("w1", "w2", "w3")
@@ -85,6 +86,30 @@ class TroubledTable(Table):
             operation, actor, call, own = self.late.pop(self.turns.rng.randrange(len(self.late)))
             answer = await super()._run(operation, actor, call, *own)
             self.referee.saw(operation, actor, answer, own)
+
+
+class SlowDriver(FakeDriver):
+    """Starts, freezes and thaws take as long as the seed says: much may happen meanwhile."""
+
+    def __init__(self, turns: Turns) -> None:
+        super().__init__()
+        self.turns = turns
+
+    async def start(self, spec: SandboxSpec) -> Handle:
+        await self._pause(0.15)
+        return await super().start(spec)
+
+    async def freeze(self, handle: Handle) -> None:
+        await self._pause(0.03)
+        await super().freeze(handle)
+
+    async def thaw(self, handle: Handle) -> None:
+        await self._pause(0.03)
+        await super().thaw(handle)
+
+    async def _pause(self, longest_s: float) -> None:
+        await self.turns.turn()
+        await asyncio.sleep(self.turns.rng.uniform(0.0, longest_s))
 
 
 class LapsingLeases(Leases):
@@ -163,7 +188,7 @@ class SeededWorld:
         self.world = World(redis, self.table, directory)
         self.leases = LapsingLeases(redis, ttl_s=1.0, margin_s=0.1)
         self.world.leases = self.leases
-        self.drivers = {name: FakeDriver() for name in NAMES}
+        self.drivers = {name: SlowDriver(self.turns) for name in NAMES}
         self.actors: list[ActorId] = []
         self.served: Counter[ActorId] = Counter()
         self._stacks: dict[str, AsyncExitStack] = {}
@@ -269,12 +294,12 @@ class SeededWorld:
         """Now and then a late call, a lease that ends, a worker that is stopped and comes back;
         until `heal`."""
         while self.table.trouble:
-            await asyncio.sleep(self.rng.uniform(0.01, 0.15))
+            await asyncio.sleep(self.rng.uniform(0.01, 0.1))
             await self.turns.turn()
             for actor in self.actors:
                 self.referee.look(actor)
             what = self.rng.random()
-            if what < 0.7:
+            if what < 0.5:
                 await self.table.arrive()
                 continue
             name = self.rng.choice(NAMES)
