@@ -184,7 +184,9 @@ def test_a_gateway_that_is_ended_under_load_fails_no_request_that_it_took(world:
     ended = world.apart.gateway("g4")
 
     def never_taken(error: Exception) -> bool:
-        return isinstance(error, ConnectionRefusedError)
+        # Reset: made by the kernel in the instant between our last accept and the close. Had it
+        # been taken, its record would be there, which the check finds.
+        return isinstance(error, ConnectionRefusedError | ConnectionResetError)
 
     load = Load(gateways=(ended,), names=names_of("left", 6), forgives=never_taken)
     with started(ended):
