@@ -193,6 +193,8 @@ async def test_a_lost_lease_stops_service_and_the_same_copy_is_owned_anew(world:
             await asyncio.sleep(0.01)
         assert not ticket.is_valid()
         ticket.close()
+        while not worker.host.has_lease():  # until then the door says Fenced, at once
+            await asyncio.sleep(0.005)
         again = await worker.door.admit_waiting(actor, deadline=soon())
         assert again.is_valid() and worker.host.claimant().incarnation != before
         again.close()
