@@ -12,6 +12,7 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 
+from lifecycle.host.places import boot_id
 from placement.model import new_uid
 
 _GONE = ".gone-"
@@ -23,7 +24,7 @@ class Kept:
     """One entry per actor. Entries of an earlier start are found again; their size is measured."""
 
     def __init__(self, directory: Path, limit_bytes: int) -> None:
-        self._directory = directory / _boot()
+        self._directory = directory / boot_id()
         self._limit = limit_bytes
         self._entries: OrderedDict[str, tuple[str, int]] = OrderedDict()
         self._bytes = 0
@@ -107,14 +108,6 @@ class Kept:
         if "/" in name or len(name) > _PART or uid.startswith("."):
             raise ValueError(f"{name[:80]!r} cannot be a file name")
         return self._directory / name
-
-
-def _boot() -> str:
-    """A name for this boot of the machine; where it tells none, for this start alone."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return new_uid()
 
 
 def _remove(gone: list[Path | None]) -> None:

@@ -40,6 +40,9 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     claimants: tuple[str, ...] = ()
     """Incarnations in which this worker tried to claim the next epoch for this very copy, with an
     answer that was not known when the note was written."""
+    boot: str = ""
+    """The machine's boot it was made in. Nothing of a running copy is flushed to the disk, so after
+    another boot its files may be torn; empty: not known, taken for this one."""
     was_ready: bool = False
     """It was claimed anew after it had served: its files are whole, whatever the record's state."""
 
@@ -50,6 +53,14 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
         if record.epoch == self.epoch:
             return True
         return record.epoch == self.epoch + 1 and record.incarnation in self.claimants
+
+
+def boot_id() -> str:
+    """A name for this boot of the machine; where it tells none, for this start alone."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return new_uid()
 
 
 class Places:

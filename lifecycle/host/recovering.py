@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from lifecycle.errors import LifecycleError
-from lifecycle.host.places import Copy, Note
+from lifecycle.host.places import Copy, Note, boot_id
 from lifecycle.host.residence import Broken, LeaseLost, Phase, Residence, Superseded
 from lifecycle.host.waking import own_again
 from placement.errors import PlacementError
@@ -26,8 +26,17 @@ def recovery(left: Sequence[tuple[Copy, Note]]) -> Callable[[Residence], Awaitab
         seen = await _read(r)
         worker = r.owner.claimant().worker
         for copy, note in sorted(left, key=lambda found: found[1].epoch, reverse=True):
-            if r.copy is None and seen is not None and note.is_of(seen, worker):
+            is_ours = r.copy is None and seen is not None and note.is_of(seen, worker)
+            if is_ours and note.boot in ("", boot_id()):
                 r.copy, r.note, r.handle = copy, note, note.handle
+            elif is_ours:
+                # Its files may be torn, and a torn file in a new snapshot would be the newest (P6):
+                # the actor wakes from its last snapshot, and that is said.
+                log.error(
+                    "machine restarted: what an actor did since its last snapshot is lost",
+                    extra={"actor": str(r.actor), "epoch": note.epoch},
+                )
+                await _drop(r, copy, note)
             else:
                 log.warning("copy left behind is not ours any more", extra={"actor": str(r.actor)})
                 await _drop(r, copy, note)

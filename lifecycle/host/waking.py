@@ -19,7 +19,7 @@ from lifecycle.errors import (
     NoSuchTemplate,
     StartFailed,
 )
-from lifecycle.host.places import Note
+from lifecycle.host.places import Note, boot_id
 from lifecycle.host.readiness import NotReady, wait_ready
 from lifecycle.host.residence import LeaseLost, Residence, Superseded
 from lifecycle.messages import Phases, Refused, There
@@ -221,6 +221,7 @@ def _make_copy(r: Residence) -> None:
         epoch=record.epoch,
         template=record.template,
         durable=r.template.durable,
+        boot=boot_id(),
     )
     copy.make(r.note)
     if record.snapshot is not None:

@@ -5,6 +5,7 @@ kill -9 leaves. The fake driver plays the machine that outlives it.
 """
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from lifecycle.host.places import Copy, Note
 from lifecycle.host.residence import Phase
-from lifecycle.messages import Here
+from lifecycle.messages import Here, SuspendAsk
 from placement.model import ActorId, ActorRecord, ActorState, Claimant
 from runtimes.base import Exit, Handle
 from tests.lifecycle.host.fakes import FakeDriver, TestWorker, World, soon
@@ -191,3 +192,23 @@ def test_a_note_tells_enough_to_find_the_copy(tmp_path: Path) -> None:
     note = Note(actor=ActorId("demo", "c1"), uid="00ff", epoch=3, durable=("/data",))
     copy.make(note)
     assert copy.note() == note
+
+
+async def test_p6_after_another_boot_a_copy_is_not_saved_for_its_files_may_be_torn(
+    world: World,
+) -> None:
+    actor = await world.create("c1")
+    async with world.worker() as worker:
+        await worker.woken(actor)
+        (worker.data(actor) / "n").write_text("saved")
+        await worker.host.suspend(SuspendAsk(actor=actor))
+        await worker.woken(actor)
+        (worker.data(actor) / "n").write_text("")  # what a power cut may leave
+        places = worker.places
+    for copy, note in places.copies():
+        copy.write(msgspec.structs.replace(note, boot="another"))
+    # The files kept beside the store's are of that boot too.
+    shutil.rmtree(world.directory / "w1" / "kept")
+    async with world.worker() as worker:
+        await worker.woken(actor)
+        assert (worker.data(actor) / "n").read_text() == "saved"
