@@ -312,6 +312,16 @@ def _check(settings: Settings, sources: Mapping[str, str]) -> None:
         raise refuse("lease.margin_s", f"must be less than lease.ttl_s ({settings.lease.ttl_s:g})")
     if settings.role != "up" and settings.redis.url is None:
         raise BadSettings("redis.url: a private server is for `rouse up`; say which Redis to use")
+    if settings.role in ("worker", "gateway"):
+        # A store or a key of its own would make actors that no other worker can wake.
+        for name, value in (
+            ("snapshots.url", settings.snapshots.url),
+            ("snapshots.key_file", settings.snapshots.key_file),
+        ):
+            if value is None:
+                raise BadSettings(
+                    f"{name}: its own is for `rouse up`; say which one all gateways and workers use"
+                )
     key = settings.shared_key()
     for name, text in _internal(settings):
         try:

@@ -16,9 +16,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
-def test_check_says_that_settings_are_good(capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_says_that_settings_are_good(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert main(["up", "--check"]) == 0
     assert capsys.readouterr().out.startswith("up: settings are good")
+    monkeypatch.setenv("ROUSE_SNAPSHOTS_KEY_FILE", "/etc/rouse/snapshot.key")
+    monkeypatch.setenv("ROUSE_SNAPSHOTS_URL", "s3://bucket/prefix")
     for role in ("gateway", "worker"):
         assert main([role, "--check", "--redis-url", REDIS]) == 0
         assert "secret-password" not in capsys.readouterr().out

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.settings import BadSettings, Settings, load, summary, variable
+from gateway.settings import BadSettings, Role, Settings, load, summary, variable
 
 HOME = {"HOME": "/home/ann", "PATH": "/bin"}
 KEY = "correct-horse-battery-staple"
@@ -147,15 +147,30 @@ def test_a_key_file_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
     assert "No such file" in refusal(shared_key_file=tmp_path / "none")
 
 
+SHARED = {
+    "redis.url": "redis://127.0.0.1/0",
+    "snapshots.url": "s3://bucket/prefix",
+    "snapshots.key_file": "/etc/rouse/snapshot.key",
+}
+
+
 def test_only_up_has_a_private_server() -> None:
     with pytest.raises(BadSettings, match=r"redis\.url: a private server is for `rouse up`"):
         load("gateway", None, HOME, {})
-    settings = load("gateway", None, HOME, {"redis.url": "redis://127.0.0.1/0"})
+    settings = load("gateway", None, HOME, SHARED)
     assert summary(settings).startswith("gateway: settings are good")
 
 
+@pytest.mark.parametrize("name", ["snapshots.url", "snapshots.key_file"])
+@pytest.mark.parametrize("role", ["gateway", "worker"])
+def test_only_up_has_a_snapshot_store_of_its_own(role: Role, name: str) -> None:
+    """Two workers with a store or a key each could not wake each other's actors."""
+    with pytest.raises(BadSettings, match=f"{name}: its own is for `rouse up`"):
+        load(role, None, HOME, {**SHARED, name: None})
+
+
 def test_a_gateway_does_not_ask_for_what_only_workers_open() -> None:
-    overrides = {"redis.url": "redis://127.0.0.1/0", "rpc.listen": "0.0.0.0:9000"}
+    overrides = {**SHARED, "rpc.listen": "0.0.0.0:9000"}
     load("gateway", None, HOME, overrides)
     with pytest.raises(BadSettings, match=r"rpc\.listen 0\.0\.0\.0:9000 can be reached"):
         load("worker", None, HOME, overrides)

@@ -26,6 +26,9 @@ def settings_of(
         "edge.access_log": False,
         "worker.runtime": "process",
     }
+    if role != "up":
+        named["snapshots.url"] = f"file://{data / 'snapshots'}"
+        named["snapshots.key_file"] = _snapshot_key(data)
     named |= {name.replace("__", "."): value for name, value in overrides.items()}
     environ = {"HOME": str(data), "ROUSE_DATA_DIR": str(data)}
     if key:
@@ -33,6 +36,14 @@ def settings_of(
         (data / "shared.key").write_text(KEY + "\n")
         environ["ROUSE_SHARED_KEY_FILE"] = str(data / "shared.key")
     return load(role, None, environ, named)
+
+
+def _snapshot_key(data: Path) -> Path:
+    """Beside the data directory, which the test may not want to exist yet."""
+    key = next(p for p in data.parents if p.is_dir()) / f"{data.name}.snapshot.key"
+    key.write_text("5e" * 32)
+    key.chmod(0o600)
+    return key
 
 
 @asynccontextmanager

@@ -33,6 +33,8 @@ def made(tmp_path: Path) -> Made:
         environ = {"HOME": str(tmp_path), "ROUSE_DATA_DIR": str(tmp_path)}
         if role != "up":
             environ["ROUSE_REDIS_URL"] = "redis://127.0.0.1"
+            environ["ROUSE_SNAPSHOTS_URL"] = "file:///srv/snapshots"
+            environ["ROUSE_SNAPSHOTS_KEY_FILE"] = "/etc/rouse/snapshot.key"
         return load("worker" if role == "worker" else "up", file, environ, {})
 
     return make

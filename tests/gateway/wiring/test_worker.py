@@ -131,7 +131,7 @@ async def test_what_is_advertised_is_what_others_are_told(
 
 
 def test_snapshots_go_to_the_data_directory_unless_told_otherwise(tmp_path: Path) -> None:
-    settings = settings_of("worker", tmp_path, "redis://127.0.0.1")
+    settings = settings_of("up", tmp_path, "redis://127.0.0.1")
     assert store_url(settings) == f"file://{tmp_path}/snapshots"
     far = settings_of("worker", tmp_path, "redis://127.0.0.1", snapshots__url="s3://bucket/x")
     assert store_url(far) == "s3://bucket/x"
@@ -139,7 +139,7 @@ def test_snapshots_go_to_the_data_directory_unless_told_otherwise(tmp_path: Path
 
 async def test_what_one_start_saved_the_next_one_reads(tmp_path: Path) -> None:
     """The key is made once and kept; two vaults of one machine are one place."""
-    settings = settings_of("worker", tmp_path, "redis://127.0.0.1")
+    settings = settings_of("up", tmp_path, "redis://127.0.0.1")
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "n").write_text("41")
     owner = SnapshotOwner(actor=ACTOR, uid="00ff", epoch=1)
