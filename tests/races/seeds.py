@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from lifecycle.errors import LifecycleError
 from lifecycle.host.gate import ActorTicket
+from lifecycle.host.residence import Residence
 from lifecycle.messages import Here, There
 from placement.errors import PlacementError, TableUnavailable
 from placement.leases import Lease, Leases, boot_time
@@ -137,6 +138,8 @@ class Referee:
         self.workers: dict[str, TestWorker] = {}
         self.promoted: dict[ActorId, set[str]] = {}
         self.counted: Counter[str] = Counter()
+        self.newest: Counter[ActorId] = Counter()
+        """The epoch of the newest claim that was executed."""
         self._snapshots: dict[ActorId, str | None] = {}
 
     def saw(
@@ -144,6 +147,8 @@ class Referee:
     ) -> None:
         """A call was executed. A promotion's copy still stands as it was saved."""
         self.counted[f"{operation} {answer.outcome}"] += 1
+        if answer.record is not None:
+            self.newest[actor] = max(self.newest[actor], answer.record.epoch)
         if operation not in (Operation.COMMIT_SUSPEND, Operation.CHECKPOINTED):
             return
         record = answer.record
@@ -156,9 +161,12 @@ class Referee:
         if worker is not None and actor in worker.host.residents:
             self.promoted[actor] = lines(worker.data(actor) / "log")
 
-    def serves(self, actor: ActorId, log: Path) -> None:
+    def serves(self, residence: Residence, log: Path) -> None:
         """At each first byte: no other copy may serve (P1), this one has what was saved (P2)."""
+        actor = residence.actor
         self.look(actor)
+        newest = self.newest[actor]
+        assert residence.record.epoch == newest, f"P1: {residence} serves, {newest} was claimed"
         missing = self.promoted.get(actor, set()) - lines(log)
         assert not missing, f"P2: {actor} woke without {sorted(missing)[:3]} that were saved"
 
@@ -194,7 +202,12 @@ class SeededWorld:
         self._stacks: dict[str, AsyncExitStack] = {}
 
     async def begin(self) -> None:
-        idle = {"freezeAfter": "20ms", "suspendAfter": "60ms"}
+        # Half of the seeds suspend often. The others stay long enough to be taken over in service.
+        is_restless = self.rng.random() < 0.5
+        idle = {
+            "freezeAfter": "20ms" if is_restless else "400ms",
+            "suspendAfter": "60ms" if is_restless else "600ms",
+        }
         await self.world.apply(template(idle=idle))
         for name in ("c1", "c2"):
             actor = ActorId.of("demo", name)
@@ -248,7 +261,7 @@ class SeededWorld:
             if (
                 record is not None
                 and record.state is ActorState.RUNNING
-                and self.rng.random() < 0.8
+                and self.rng.random() < 0.6
             ):
                 return str(record.worker)
         name = self.rng.choice(NAMES)
@@ -273,17 +286,18 @@ class SeededWorld:
         await self.turns.turn()  # as long as a connection takes
         if not ticket.is_valid():
             return False
-        self.referee.serves(actor, log)
+        self.referee.serves(residence, log)
         with log.open("a") as file:
             file.write(f"{number}\n")
-        await self.turns.turn()  # as long as the actor takes
+        await self.turns.turn()
+        await asyncio.sleep(self.rng.uniform(0.0, 0.04))  # as long as the actor takes
         if not ticket.is_valid():
             # P4: only a lease that ended, a stop, or an end of its own cuts a request.
             stopped = worker.host.is_draining
             lost = stopped or not residence.has_lease() or cut or residence.exit
             assert lost, f"P4: {residence} froze under a request"
             return False
-        self.referee.look(actor)
+        self.referee.serves(residence, log)
         assert number in lines(log), "P4: the copy was taken away under a request"
         self.served[actor] += 1
         return True
@@ -302,9 +316,8 @@ class SeededWorld:
             if what < 0.5:
                 await self.table.arrive()
                 continue
-            name = self.rng.choice(NAMES)
-            if name not in self.referee.workers:
-                continue
+            busy = [name for name, worker in self.referee.workers.items() if worker.host.residents]
+            name = self.rng.choice(busy or NAMES)
             if what < 0.9:
                 self.referee.counted["lease ended"] += 1
                 await self.leases.lapse(name)
