@@ -123,7 +123,8 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                env={**os.environ, **self.environment},
+                # Where the product leaves its admin URL for a user, it must not be this user's.
+                env={**os.environ, "XDG_STATE_HOME": str(self.data), **self.environment},
                 cwd=self.data,
             )
         return self

@@ -222,7 +222,7 @@ def test_a_worker_that_others_could_reach_does_not_start_without_a_key(
     arguments = ["--redis-url", world.table.url, "--data", str(worker.data)]
     if exposed != "ADMIN":
         arguments += ["--admin", f"127.0.0.1:{worker.admin}"]
-    done = worker.cli("worker", *arguments, **listen)
+    done = worker.cli("worker", *arguments, **worker.environment)
     assert done.returncode == 2
     assert f"{exposed.lower()}.listen 0.0.0.0:{port}" in done.stderr
     assert "shared_key_file" in done.stderr
