@@ -155,9 +155,11 @@ class Sides:
         up = self._product()
         edge, admin = free_ports(2)
         data = self._home("gateway")
-        command = [str(installed()), "gateway", "--data", str(data)]
+        command = ["env", f"ROUSE_SNAPSHOTS_KEY_FILE={up.data / 'snapshot.key'}"]
+        command += [str(installed()), "gateway", "--data", str(data)]
         command += ["--listen", f"127.0.0.1:{edge}", "--admin", f"127.0.0.1:{admin}"]
         command += ["--redis-url", f"unix://{up.data / 'redis' / 'server.sock'}"]
+        command += ["--snapshots", f"file://{up.data / 'snapshots'}"]
         pid = self._start(command, edge)
         _until(lambda: is_ready(f"http://127.0.0.1:{admin}"), "the gateway is not ready")
         return Side(
