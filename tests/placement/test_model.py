@@ -303,7 +303,7 @@ class TableMachine(RuleBasedStateMachine):
         self.model.state, self.last = answer.record.state, answer.record
 
 
-def test_p1_any_sequence_of_operations_goes_as_the_transition_table_says(
+def test_p1_r10_any_sequence_of_operations_goes_as_the_transition_table_says(
     redis_server: PrivateServer,
 ) -> None:
     TableMachine.url = redis_server.url

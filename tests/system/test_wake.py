@@ -67,7 +67,7 @@ def test_a1_a_chunked_post_of_50_mb_to_a_sleeping_actor_arrives_whole(up: Proces
     assert answer.status == 200 and digest.hexdigest() == hashlib.sha256(piece * 500).hexdigest()
 
 
-def test_a23_a35_200_first_requests_at_once_make_one_wake_and_200_right_answers(
+def test_a23_a35_a59_a60_200_first_requests_at_once_make_one_wake_and_200_right_answers(
     up: Process,
 ) -> None:
     name = sleeping(up, "herd")
@@ -79,8 +79,8 @@ def test_a23_a35_200_first_requests_at_once_make_one_wake_and_200_right_answers(
     assert up.metric("rouse_wakes_total", result="ok", kind="cold") == before + 1
 
 
-def test_a12_a_slow_wake_delays_no_other_actor(up: Process) -> None:
-    slow = counter(command=["sh", "-c", "sleep 3; exec python3 -S -m counter"])
+def test_a12_r4_a_wake_of_six_seconds_is_served_and_delays_no_other_actor(up: Process) -> None:
+    slow = counter(command=["sh", "-c", "sleep 6; exec python3 -S -m counter"])
     slow["metadata"]["namespace"] = "slow"
     assert up.apply(slow).status in (200, 201)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -91,7 +91,9 @@ def test_a12_a_slow_wake_delays_no_other_actor(up: Process) -> None:
         assert waiting.result().status == 200
 
 
-def test_a2_a36_an_idle_actor_goes_back_to_nothing_even_if_it_ignores_sigterm(up: Process) -> None:
+def test_a2_a36_r1_an_idle_actor_goes_back_to_nothing_even_if_it_ignores_sigterm(
+    up: Process,
+) -> None:
     stubborn = counter(
         command=["sh", "-c", "trap '' TERM; python3 -S -m counter & wait"],
         idle={"freezeAfter": "200ms", "suspendAfter": "500ms"},
@@ -103,6 +105,8 @@ def test_a2_a36_an_idle_actor_goes_back_to_nothing_even_if_it_ignores_sigterm(up
     until("it is suspended", lambda: up.state("s1", "stubborn") == "SUSPENDED")
     until("its process is gone", lambda: not _exists(pid))
     assert up.metric("rouse_tickets") == 0
+    told = up.actor("s1", "stubborn")
+    assert told["active"] > told["created"]
     again = up.get("s1", ns="stubborn")
     assert again.json()["file"] == 2
 

@@ -9,7 +9,7 @@ from lifecycle.messages import SuspendAsk
 from lifecycle.snapshots.base import StoreUnavailable
 from placement.model import ActorState
 from runtimes.base import Exit
-from tests.lifecycle.host.fakes import World, soon, template
+from tests.lifecycle.host.fakes import TTL_S, World, soon, template
 
 
 async def test_p2_what_was_there_at_the_suspend_is_there_at_the_wake(world: World) -> None:
@@ -124,7 +124,7 @@ async def test_a_forced_suspend_cuts_what_is_open(world: World) -> None:
         assert worker.host.residents == {} or worker.host.free == 10
 
 
-async def test_r5_a_store_that_is_away_loses_nothing(world: World) -> None:
+async def test_r5_r6_a_store_that_is_away_loses_nothing(world: World) -> None:
     await world.apply(template(idle={"freezeAfter": "10ms", "suspendAfter": "20ms"}))
     actor = await world.create("c1")
     async with world.worker() as worker:
@@ -232,3 +232,21 @@ async def test_p4_five_hundred_rounds_of_a_suspend_against_a_request(world: Worl
             ticket.close()
         suspends = worker.meters.suspends
         assert suspends["committed", "idle"] > 0 and suspends["aborted", "idle"] > 0
+
+
+async def test_r11_a_suspend_that_outlasts_its_lease_many_times_is_committed(world: World) -> None:
+    actor = await world.create("c1")
+    async with world.worker() as worker:
+        await worker.woken(actor)
+        (worker.data(actor) / "n").write_text("1")
+        world.store.arrived.clear()
+        world.store.go.clear()
+        async with asyncio.TaskGroup() as group:
+            asked = group.create_task(worker.host.suspend(SuspendAsk(actor=actor)))
+            await world.store.arrived.wait()
+            await asyncio.sleep(2.5 * TTL_S)  # the very thing: time, which the lease is about
+            world.store.go.set()
+        asked.result()
+        record = await world.table.read(actor)
+        assert record is not None and record.state is ActorState.SUSPENDED and record.snapshot
+        assert record.epoch == 1 and worker.meters.fenced == 0

@@ -202,7 +202,9 @@ async def refused(bench: Bench, snapshot_id: str, uid: str = "u-1", ns: str = "d
 
 
 @pytest.mark.parametrize("kind", ["m", "p"])
-async def test_p6_whatever_byte_is_damaged_it_is_refused_by_name(bench: Bench, kind: str) -> None:
+async def test_p6_r15_whatever_byte_is_damaged_it_is_refused_by_name(
+    bench: Bench, kind: str
+) -> None:
     saved = await bench.save()
     (key,) = await listed(bench.store, f"demo/u-1/{kind}/")
     path = bench.object(key)
