@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from placement.listing import Listing
 from placement.model import ActorState
 from placement.server import PrivateServer
 from placement.table import Table
+from tests.objectstore import S3Server, serving
 
 
 @pytest_asyncio.fixture(autouse=True)
@@ -35,6 +36,13 @@ async def redis_server() -> AsyncIterator[PrivateServer]:
         await server.start()
         yield server
         await server.stop()
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """URL and process of a real S3 server, one for the whole run: it takes seconds to start."""
+    with serving(tmp_path_factory.mktemp("s3")) as server:
+        yield server
 
 
 @pytest.fixture

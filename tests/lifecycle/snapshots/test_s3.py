@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestServer
 from lifecycle.snapshots.base import ObjectExists, Store, StoreUnavailable
 from lifecycle.snapshots.s3 import S3Store
 from tests.contract.store import StoreContract, listed
-from tests.lifecycle.snapshots.conftest import BUCKET
+from tests.objectstore import BUCKET
 
 
 def some_store(endpoint: str, prefix: str | None = None, bucket: str = BUCKET) -> S3Store:

@@ -26,9 +26,9 @@ from lifecycle.snapshots.stores import open_store
 from lifecycle.snapshots.vault import Saved, SnapshotOwner, Vault
 from placement.model import ActorId
 from tests.contract.store import listed
-from tests.lifecycle.snapshots.conftest import BUCKET
 from tests.lifecycle.snapshots.failing import FailingStore
 from tests.lifecycle.snapshots.trees import facts, plant
+from tests.objectstore import BUCKET
 
 KEYS = Keys(bytes(32))
 ACTOR = ActorId("demo", "c1")
