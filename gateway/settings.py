@@ -102,8 +102,6 @@ class Worker(_Group, frozen=True, kw_only=True):
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     runtime: Literal["auto", "process", "bubblewrap"] = "auto"
     """Runtime class for templates that say `auto`."""
-    memory_bytes: Size | None = None
-    """Memory that actors may use in all, by their templates; None: not counted."""
 
 
 class Lease(_Group, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ from lifecycle.forms import (
     PortForm,
     ReadinessForm,
     ResourcesForm,
+    Spec,
     TemplateDocument,
 )
 from lifecycle.quantities import Duration
@@ -112,6 +113,7 @@ def _template(document: TemplateDocument) -> Template:
     spec, metadata = document.spec, document.metadata
     ports = _ports(spec.ports)
     freeze_s, suspend_s = _idle(spec.idle)
+    _refuse_what_is_to_come(spec)
     return Template(
         namespace=_label(metadata.namespace, "metadata.namespace"),
         name=_label(metadata.name, "metadata.name"),
@@ -129,11 +131,8 @@ def _template(document: TemplateDocument) -> Template:
         suspend_after_s=suspend_s,
         wake_timeout_s=_between(spec.wake.timeout, 0.1, 3600, "spec.wake.timeout"),
         wake_queue=_count(spec.wake.queue, 1, 65536, "spec.wake.queue"),
-        snapshot_scope=spec.snapshot.scope,
-        snapshot_every_s=_every(spec.snapshot.every),
         create_on_request=spec.create.on_request,
         waiting_page=spec.wake.waiting_page,
-        egress_policy=_label(spec.egress.policy, "spec.egress.policy"),
     )
 
 
@@ -262,10 +261,19 @@ def _idle(form: IdleForm | Literal["never"]) -> tuple[float | None, float | None
     return form.freeze_after.finite, form.suspend_after.finite
 
 
-def _every(duration: Duration) -> float | None:
-    if duration.finite is None or not duration:
-        return None
-    return _between(duration, 1, 86400 * 365, "spec.snapshot.every")
+def _refuse_what_is_to_come(spec: Spec) -> None:
+    """The form has these fields, this version nothing behind them: taken and not done they would
+    be a promise, of safety even."""
+    if spec.snapshot.every:
+        raise NotUnderstood("spec.snapshot.every", "there are no periodic snapshots yet: write 0s")
+    if spec.snapshot.scope == "full":
+        raise NotUnderstood(
+            "spec.snapshot.scope", "no runtime class keeps memory yet: write auto or data"
+        )
+    if spec.egress.policy != "default":
+        raise NotUnderstood(
+            "spec.egress.policy", "there is no egress proxy yet: leave it out or write default"
+        )
 
 
 def _between(duration: Duration, least_s: float, most_s: float, path: str) -> float:

@@ -47,12 +47,8 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     wake_timeout_s: float = 30.0
     wake_queue: int = 256
     """Callers that may wait for one actor at once."""
-    snapshot_scope: str = "auto"
-    """`full`, `data` or `auto` (the most the runtime can)."""
-    snapshot_every_s: float | None = None
     create_on_request: bool = False
     waiting_page: bool = False
-    egress_policy: str = "default"
 
     @property
     def key(self) -> str:

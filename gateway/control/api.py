@@ -60,7 +60,7 @@ def make_app(
 def make_probe_app(
     *, guard: Guard, health: Health, metrics: Callable[[], bytes]
 ) -> web.Application:
-    """For a role that answers probes and metrics only (`rouse worker`)."""
+    """For a process that answers probes and metrics only (a further edge process)."""
     app = web.Application(middlewares=[answer_faults, guard.middleware()])
     add_pages(app, health=health, metrics=metrics)
     return app

@@ -18,6 +18,9 @@ import msgspec
 from aiohttp import web
 from prometheus_client.core import Metric
 
+from gateway.control.api import make_probe_app
+from gateway.control.guard import Guard
+from gateway.control.health import Health
 from gateway.settings import Settings
 from gateway.telemetry import Telemetry, labelled
 from gateway.wiring.backbone import Keys, backbone
@@ -144,11 +147,7 @@ async def _edge(number: int, settings: Settings, url: str, socket: str, parent: 
 
 @contextlib.asynccontextmanager
 async def _telling(telemetry: Telemetry, at: Address) -> AsyncIterator[None]:
-    async def metrics(_request: web.Request) -> web.Response:
-        return web.Response(body=telemetry.render())
-
-    app = web.Application()
-    app.router.add_get("/metrics", metrics)
+    app = make_probe_app(guard=Guard(address=at), health=Health(), metrics=telemetry.render)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     Path(at.path).unlink(missing_ok=True)  # noqa: ASYNC240 # left by a child that was killed

@@ -45,7 +45,7 @@ class Door:
     ) -> ActorTicket:
         """A ticket by `deadline` (loop time). Raises LifecycleError; NotHere when it never was."""
         began = time.monotonic()
-        kind = "thaw"
+        kind = ""  # until it had to wait for something
         residence = self._residents.get(actor)
         if residence is None:
             raise NotHere(f"{actor} is not at this worker", actor=actor)
@@ -60,15 +60,17 @@ class Door:
                 await self._join(residence, deadline)
                 kind = "cold"
                 continue
-            ticket = self._take(residence, port, uid if kind == "thaw" else None, epoch)
+            ticket = self._take(residence, port, None if kind == "cold" else uid, epoch)
             if ticket is not None:
-                total = (time.monotonic() - began) * 1000
-                ticket.wake = WakeTimes(kind, _told(kind, residence.phases, total))
+                if kind:
+                    total = (time.monotonic() - began) * 1000
+                    ticket.wake = WakeTimes(kind, _told(kind, residence.phases, total))
                 return ticket
             try:
                 await residence.gate.wait_open(deadline)
             except TimeoutError:
                 raise WakeTimedOut(f"{actor} did not open in time", actor=actor) from None
+            kind = kind or "thaw"
 
     def _take(
         self, residence: "Residence", port: str, uid: str | None, epoch: int | None

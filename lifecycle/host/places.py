@@ -18,7 +18,7 @@ from urllib.parse import quote
 import msgspec
 
 from placement.model import ActorId, ActorRecord, check_label, new_uid
-from runtimes.base import Handle
+from runtimes.base import Handle, path_in, path_out
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,200}")
 
@@ -150,7 +150,7 @@ class Copy:
         to the disk, which is milliseconds in every wake."""
         # The line's end comes first: after a line that a kill cut short the next one is whole.
         with (self.path / "note.json").open("ab") as file:
-            file.write(b"\n" + msgspec.json.encode(note, enc_hook=str))
+            file.write(b"\n" + msgspec.json.encode(note, enc_hook=path_out))
 
     def note(self) -> Note | None:
         try:
@@ -159,7 +159,7 @@ class Copy:
             return None
         for line in reversed(lines):
             try:
-                return msgspec.json.decode(line, type=Note, dec_hook=_path)
+                return msgspec.json.decode(line, type=Note, dec_hook=path_in)
             except msgspec.DecodeError:
                 continue  # cut short
         return None
@@ -174,12 +174,6 @@ class Copy:
 
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
-
-
-def _path(kind: type, value: object) -> object:
-    if kind is Path and isinstance(value, str):
-        return Path(value)
-    raise NotImplementedError(f"{kind} in a note")
 
 
 def _checked(part: str) -> str:

@@ -69,7 +69,7 @@ def test_the_designs_example_becomes_a_template() -> None:
     assert template.resources == Resources(memory_bytes=2**28, cpu=0.5, pids=128)
     assert (template.freeze_after_s, template.suspend_after_s) == (5.0, 60.0)
     assert (template.wake_timeout_s, template.wake_queue) == (30.0, 256)
-    assert template.snapshot_every_s is None and template.create_on_request
+    assert template.create_on_request
 
 
 def test_a_command_is_all_that_a_spec_must_have() -> None:
@@ -161,8 +161,9 @@ def test_idle_never_and_suspend_never() -> None:
         ({"runtime": {"class": "docker"}}, "spec.runtime.class: invalid enum value 'docker'"),
         ({"wake": {"timeout": "0s"}}, "spec.wake.timeout: 0s is not between"),
         ({"wake": {"queue": 0}}, "spec.wake.queue: 0 is not between 1 and"),
-        ({"snapshot": {"every": "10ms"}}, "spec.snapshot.every: 10ms is not between"),
-        ({"egress": {"policy": "No Such"}}, "spec.egress.policy: 'No Such' is not a DNS-1123"),
+        ({"snapshot": {"every": "5m"}}, "spec.snapshot.every: there are no periodic snapshots yet"),
+        ({"snapshot": {"scope": "full"}}, "spec.snapshot.scope: no runtime class keeps memory yet"),
+        ({"egress": {"policy": "openai"}}, "spec.egress.policy: there is no egress proxy yet"),
     ],
 )
 def test_bad_input_is_named_by_its_path(spec: dict[str, Any], message: str) -> None:
