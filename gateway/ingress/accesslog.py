@@ -7,7 +7,6 @@ import json
 import re
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 from gateway.ingress.seams import Woken
 
@@ -15,24 +14,14 @@ _UNSAFE = re.compile(rb"[^ !#-\[\]-~]")
 _GATHER = 256
 
 
-class Entry(NamedTuple):
-    """One request, told at its end."""
-
-    request_id: bytes
-    client: bytes
-    actor: bytes
-    method: bytes
-    target: bytes
-    status: int
-    source: str
-    """`actor` or `rouse`."""
-    reason: str
-    """Why, where the answer was ours or broke off; else empty."""
-    took_s: float
-    bytes_in: int
-    bytes_out: int
-    repeats: int
-    wake: Woken | None
+def told_request(client: bytes, actor: bytes, method: bytes, target: bytes) -> bytes:
+    """The part of a line that is the same for equal requests of one connection."""
+    return b'"client":"%b","actor":"%b","method":"%b","path":"%b"' % (
+        client,
+        actor,
+        method,
+        _path(target),
+    )
 
 
 class AccessLog:
@@ -44,8 +33,51 @@ class AccessLog:
         self._second = -1
         self._stamp = b""
 
-    def add(self, entry: Entry) -> None:
-        self._lines.append(self._line(entry, time.time()))
+    def __repr__(self) -> str:
+        return f"<AccessLog {len(self._lines)} lines gathered>"
+
+    def add(
+        self,
+        request_id: bytes,
+        request: bytes,
+        status: int,
+        source: bytes,
+        took_s: float,
+        bytes_in: int = 0,
+        bytes_out: int = 0,
+        reason: str = "",
+        repeats: int = 0,
+        wake: Woken | None = None,
+    ) -> None:
+        """One request, told at its end. `request` is of `told_request`; `source` is who answered,
+        `actor` or `rouse`; `reason` is why, where the answer was ours or broke off."""
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._stamp = b'{"ts":"%b.' % stamp.encode()
+        took_us = int(took_s * 1e6)
+        more = b""
+        if reason or repeats or wake is not None:
+            more = _rare(reason, repeats, wake)
+        self._lines.append(
+            b'%b%03dZ","request_id":"%b",%b,"status":%d,"source":"%b","took_ms":%d.%03d,'
+            b'"in":%d,"out":%d%b}\n'
+            % (
+                self._stamp,
+                int((now - second) * 1000),
+                request_id,
+                request,
+                status,
+                source,
+                took_us // 1000,
+                took_us % 1000,
+                bytes_in,
+                bytes_out,
+                more,
+            )
+        )
         if len(self._lines) >= _GATHER:
             self.flush()
 
@@ -55,30 +87,6 @@ class AccessLog:
             self._lines.clear()
             self._write(text)
 
-    def _line(self, e: Entry, now: float) -> bytes:
-        second = int(now)
-        if second != self._second:
-            self._second = second
-            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
-        return (
-            b'{"ts":"%b.%03dZ","request_id":"%b","client":"%b","actor":"%b","method":"%b",'
-            b'"path":"%b","status":%d,"source":"%b","took_ms":%.2f,"in":%d,"out":%d%b}\n'
-        ) % (
-            self._stamp,
-            int((now - second) * 1000),
-            e.request_id,
-            e.client,
-            e.actor,
-            e.method,
-            _path(e.target),
-            e.status,
-            e.source.encode(),
-            e.took_s * 1000,
-            e.bytes_in,
-            e.bytes_out,
-            _rare(e) if e.reason or e.repeats or e.wake is not None else b"",
-        )
-
 
 def _path(target: bytes) -> bytes:
     path = target.partition(b"?")[0][:2048]
@@ -87,14 +95,14 @@ def _path(target: bytes) -> bytes:
     return json.dumps(path.decode("ascii", "replace"))[1:-1].encode("ascii")
 
 
-def _rare(e: Entry) -> bytes:
+def _rare(reason: str, repeats: int, wake: Woken | None) -> bytes:
     """What most requests do not have."""
     more: dict[str, object] = {}
-    if e.reason:
-        more["reason"] = e.reason
-    if e.repeats:
-        more["repeats"] = e.repeats
-    if e.wake is not None:
-        more["wake"] = e.wake.kind
-        more["wake_ms"] = round(dict(e.wake.phases).get("total", 0.0), 1)
+    if reason:
+        more["reason"] = reason
+    if repeats:
+        more["repeats"] = repeats
+    if wake is not None:
+        more["wake"] = wake.kind
+        more["wake_ms"] = round(dict(wake.phases).get("total", 0.0), 1)
     return b"," + json.dumps(more)[1:-1].encode("ascii")

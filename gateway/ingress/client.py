@@ -9,9 +9,10 @@ import socket
 import struct
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Final, cast
 
-from gateway.ingress.accesslog import Entry
+from gateway.ingress.accesslog import told_request
+from gateway.ingress.asked import Asked
 from gateway.ingress.codec.grammar import Malformed
 from gateway.ingress.codec.request import NO_FIELDS, RequestFields, RequestHead, scan_request
 from gateway.ingress.exchange import Exchange
@@ -23,45 +24,28 @@ from gateway.ingress.rates import Rates, told_address
 from gateway.ingress.seams import Reason, Refusal
 
 if TYPE_CHECKING:
+    from gateway.ingress.conversation import Conversation
     from gateway.ingress.server import Connections
 
 
-_ENDED = (7, 8)
+_ENDED: Final = (7, 8)
 """TCP_CLOSE (it was reset) and TCP_CLOSE_WAIT (it sends no more), of Linux's tcp_states.h."""
 
 
-class Using(Protocol):
-    """Who has the connection: an exchange, or the tunnel that it became."""
+class ClientConnection:
+    """An asyncio.Protocol by its methods: a compiled class can't derive from that, and neither
+    loop asks for it."""
 
-    is_request_done: bool
-
-    def on_request_data(self, data: bytes) -> None: ...
-
-    def on_client_full(self, is_full: bool) -> None: ...
-
-    def on_client_end(self) -> bool:
-        """The client sends no more. True keeps the connection open for what we still send."""
-        ...
-
-    def on_expired(self) -> None: ...
-
-    def cut(self) -> None: ...
-
-    def abort(self) -> None: ...
-
-
-class ClientConnection(asyncio.Protocol):
     # Why reading is paused; it goes on when no reason is left.
-    PIPELINED = 1
-    HELD = 2
-    UPSTREAM = 4
-    CROWDED = 8
+    PIPELINED: Final = 1
+    HELD: Final = 2
+    UPSTREAM: Final = 4
+    CROWDED: Final = 8
 
     __slots__ = (
+        "_asked",
         "_claimed",
         "_fields",
-        "_forward",
-        "_forwarded",
         "_home",
         "_is_full",
         "_is_lingering",
@@ -83,9 +67,9 @@ class ClientConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._trust = Trust.HOP if parts.naming.is_door else Trust.CLIENT
         self._fields: RequestFields = NO_FIELDS
-        self._forwarded: RequestFields = NO_FIELDS
-        self._forward = b""
-        """What `_forwarded` goes on as."""
+        """Of the last head."""
+        self._asked: Asked | None = None
+        """The last request that went on."""
         self._paused = 0
         self._is_full = False
         self._is_pumping = False
@@ -93,7 +77,7 @@ class ClientConnection(asyncio.Protocol):
         self._is_tls = False
         self.buffer = b""
         """What was read and belongs to no request yet."""
-        self.user: Using | None = None
+        self.user: Conversation | None = None
         self.expires = 0.0
         """Loop time at which `on_expired` is due; 0 is never."""
         self._claimed = peer
@@ -189,30 +173,40 @@ class ClientConnection(asyncio.Protocol):
 
     def _begin(self) -> bool:
         """One request out of the buffer; False when its head is not complete."""
-        request_id, head = b"", None
+        parts, asked, buffer = self._parts, self._asked, self.buffer
+        request_id = b""
+        came: RequestHead | None = None
         try:
-            head = scan_request(self.buffer, self._fields)
-            if head is None:
-                return False
-            self.buffer = self.buffer[head.size :]
+            if asked is not None and buffer.startswith(asked.raw):
+                came, raw = asked.came, asked.raw
+            else:
+                came = scan_request(buffer, self._fields)
+                if came is None:
+                    return False
+                raw = buffer[: came.size]
+                self._fields = came.fields
+            self.buffer = b"" if len(raw) == len(buffer) else buffer[len(raw) :]
             self.expires = 0.0
-            self._fields = head.fields
-            request_id = self._request_id(head)
-            if self._parts.rates is not None:
-                self._check_rate(self._parts.rates, head)
-            place = self._parts.naming.name(head.target, head.fields)
+            request_id = self._request_id(came)
+            if parts.rates is not None:
+                self._check_rate(parts.rates, came)
+            place = parts.naming.name(came.target, came.fields)
             if isinstance(place, Redirect):
-                self._redirect(place, head, request_id)
+                self._redirect(place, came, request_id)
                 return True
-            if self._parts.gatekeeper is not None:
-                head, place = self._parts.gatekeeper.admit(head, place)
+            head = came
+            if parts.gatekeeper is not None:
+                head, place = parts.gatekeeper.admit(came, place)
         except Malformed as error:
-            self._answer(refusal_of(error), head, request_id or self._parts.new_request_id())
+            self._answer(refusal_of(error), came, request_id or parts.new_request_id())
             return True
         except Refusal as refusal:
-            self._answer(refusal, head, request_id)
+            self._answer(refusal, came, request_id)
             return True
-        self._use(Exchange(self, self._parts, head, place, self._forward_of(head), request_id))
+        if asked is None or asked.came is not came or not asked.is_for(head, place):
+            asked = Asked(raw, came, head, place, self._forward_of(asked, head))
+            self._asked = asked if asked.is_kept else None
+        self._use(Exchange(self, parts, asked, request_id))
         return True
 
     def _check_rate(self, rates: Rates, head: RequestHead) -> None:
@@ -235,12 +229,12 @@ class ClientConnection(asyncio.Protocol):
                 return  # its body was malformed
         exchange.begin()
 
-    def _forward_of(self, head: RequestHead) -> bytes:
-        if head.fields is not self._forwarded:
-            self._forwarded = head.fields
-            scheme = b"https" if self._is_tls else self._parts.settings.scheme.encode()
-            self._forward = forwarded_fields(head.fields, self._trust, self.peer, scheme)
-        return self._forward
+    def _forward_of(self, last: Asked | None, head: RequestHead) -> bytes:
+        """The fields that go on: mostly those of the last request."""
+        if last is not None and last.head.fields is head.fields:
+            return last.forward
+        scheme = b"https" if self._is_tls else self._parts.settings.scheme.encode()
+        return forwarded_fields(head.fields, self._trust, self.peer, scheme)
 
     def _request_id(self, head: RequestHead) -> bytes:
         given = head.fields.request_id
@@ -271,23 +265,8 @@ class ClientConnection(asyncio.Protocol):
         self._parts.meters.answered(status, False, 0.0)
         if self._parts.access_log is not None:
             method, target = (head.method, head.target) if head is not None else (b"-", b"-")
-            self._parts.access_log.add(
-                Entry(
-                    request_id=request_id,
-                    client=self.peer,
-                    actor=b"",
-                    method=method,
-                    target=target,
-                    status=status,
-                    source="rouse",
-                    reason=reason,
-                    took_s=0.0,
-                    bytes_in=0,
-                    bytes_out=0,
-                    repeats=0,
-                    wake=None,
-                )
-            )
+            request = told_request(self.peer, b"", method, target)
+            self._parts.access_log.add(request_id, request, status, b"rouse", 0.0, reason=reason)
 
     # --- what an exchange asks for -------------------------------------------------------------
 

@@ -3,8 +3,6 @@
 The labels are bounded by construction: a status, who made it, a cause; never an actor.
 """
 
-from bisect import bisect_left
-
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds of the latency histogram; one more bucket holds what is above them."""
 
@@ -51,10 +49,20 @@ class Meters:
         done = sum(self.by_actor.values()) + sum(self.by_rouse.values())
         return f"<Meters {done} done, {self.inflight} in flight, {self.connections} connections>"
 
+    def ended(self, bytes_in: int, bytes_out: int) -> None:
+        """An exchange is over, however."""
+        self.inflight -= 1
+        self.bytes_in += bytes_in
+        self.bytes_out += bytes_out
+
     def answered(self, status: int, from_actor: bool, took_s: float) -> None:
         counts = self.by_actor if from_actor else self.by_rouse
         counts[status] = counts.get(status, 0) + 1
         if status == 101:
             return
-        self.latency[bisect_left(BUCKETS_S, took_s)] += 1
+        bucket = 0
+        # Most fall into the first ones.
+        while bucket < len(BUCKETS_S) and took_s > BUCKETS_S[bucket]:
+            bucket += 1
+        self.latency[bucket] += 1
         self.latency_sum_s += took_s

@@ -3,7 +3,8 @@
 import asyncio
 import secrets
 from collections.abc import Coroutine
-from itertools import count
+from time import monotonic
+from typing import Final
 
 from gateway.ingress.accesslog import AccessLog
 from gateway.ingress.auth.gatekeeper import Gatekeeper
@@ -15,6 +16,8 @@ from gateway.ingress.rates import Rates
 from gateway.ingress.seams import Usher
 from gateway.ingress.settings import RelaySettings
 from gateway.ingress.upstream import Upstreams
+
+_LAST_DIGITS: Final = [b"%03x" % number for number in range(0x1000)]
 
 
 class Parts:
@@ -51,16 +54,22 @@ class Parts:
         self.is_draining = False
         self.now = 0.0
         """Loop time as of the last tick: near enough for every budget, and costs no call."""
-        self._id_prefix = secrets.token_hex(8).encode()
-        self._ids = count(1)
+        self._id_half = secrets.token_hex(8).encode()
+        self._id_count = 0
+        self._id_start = b""
 
     def time(self) -> float:
-        assert self.loop is not None
-        return self.loop.time()
+        """Loop time, which is this clock in asyncio and uvloop; the latter's own answer is only as
+        new as its turn, which is too coarse for a request."""
+        return monotonic()
 
     def new_request_id(self) -> bytes:
         """Unique over processes by its random half, over requests by its count."""
-        return b"%b%012x" % (self._id_prefix, next(self._ids))
+        low = self._id_count & 0xFFF
+        if not low:
+            self._id_start = b"%b%09x" % (self._id_half, self._id_count >> 12)
+        self._id_count += 1
+        return self._id_start + _LAST_DIGITS[low]
 
     def spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
         assert self.group is not None, "Relay.run is the parent of all that waits"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
+from typing import cast
 
 from gateway.ingress.client import ClientConnection
 from gateway.ingress.parts import Parts
@@ -103,9 +104,10 @@ class Connections:
     def __repr__(self) -> str:
         return f"<Connections {len(self._all)}>"
 
-    def make(self, peer: str | None = None) -> ClientConnection:
+    def make(self, peer: str | None = None) -> asyncio.Protocol:
         """`peer`: the client's address, where the socket's is only its proxy's."""
-        return ClientConnection(self._parts, self, peer)
+        # A cast: it is one by its methods (see ClientConnection).
+        return cast("asyncio.Protocol", ClientConnection(self._parts, self, peer))
 
     def add(self, connection: ClientConnection) -> bool:
         """False when it is one too many: then it gets an answer and is closed."""
@@ -178,7 +180,7 @@ class Listeners:
         self._proxied: list[ProxiedListener] = []
         self._paths: list[str] = []
 
-    async def open(self, listens: list[Listen], make: Callable[..., ClientConnection]) -> list[str]:
+    async def open(self, listens: list[Listen], make: Callable[..., asyncio.Protocol]) -> list[str]:
         loop = asyncio.get_running_loop()
         addresses = []
         for listen in listens:
@@ -202,7 +204,7 @@ class Listeners:
         return addresses
 
     def _open_proxied(
-        self, sock: socket.socket, listen: Listen, make: Callable[..., ClientConnection]
+        self, sock: socket.socket, listen: Listen, make: Callable[..., asyncio.Protocol]
     ) -> None:
         listener = ProxiedListener(
             sock,

@@ -6,6 +6,7 @@ the tunnel is cut, both sides are told so by a close frame (A19).
 
 from typing import TYPE_CHECKING
 
+from gateway.ingress.conversation import Conversation
 from gateway.ingress.parts import Parts
 from gateway.ingress.seams import Ticket
 from gateway.ingress.upstream import Upstream
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from gateway.ingress.exchange import Exchange
 
 
-class Tunnel:
+class Tunnel(Conversation):
     """Holds the exchange's ticket until both sides have ended or one of them broke."""
 
     __slots__ = (
@@ -35,9 +36,6 @@ class Tunnel:
         "_upstream",
     )
 
-    is_request_done = False
-    """Whatever the client sends belongs to the tunnel."""
-
     def __init__(
         self,
         exchange: "Exchange",
@@ -46,6 +44,7 @@ class Tunnel:
         upstream: Upstream,
         ticket: Ticket,
     ) -> None:
+        super().__init__()  # whatever the client sends belongs to the tunnel: no next request
         self._exchange = exchange
         self._parts = parts
         self._client = client

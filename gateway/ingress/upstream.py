@@ -4,7 +4,7 @@ next one with an equal pool key. What did not end cleanly is closed, never kept.
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from gateway.ingress.seams import Target, Ticket
 from gateway.ingress.settings import RelaySettings
@@ -13,29 +13,15 @@ if TYPE_CHECKING:
     import socket
 
     from gateway.ingress.codec.response import AnswerHead
+    from gateway.ingress.conversation import Conversation
 
-_LAST_READS = 128
+_LAST_READS: Final = 128
 """Of 64 KiB: more than a socket's receive buffer holds."""
 
 
-class Exchanging(Protocol):
-    """Who uses a connection: an exchange, or the tunnel that it became."""
-
-    def on_answer(self, data: bytes) -> None: ...
-
-    def on_answer_end(self) -> bool:
-        """The other side sends no more. True keeps the connection open for what we still send."""
-        ...
-
-    def on_upstream_lost(self, error: Exception | None) -> None: ...
-
-    def on_upstream_full(self, is_full: bool) -> None:
-        """What was written waits in our buffers, so its source should pause; or goes on."""
-        ...
-
-
-class Upstream(asyncio.Protocol):
-    """One connection. Without a user it is idle, and any byte that comes then closes it."""
+class Upstream:
+    """One connection, an asyncio.Protocol by its methods (a compiled class can't derive from that;
+    neither loop asks for it). Without a user it is idle, and any byte that comes then closes it."""
 
     __slots__ = (
         "_high_water",
@@ -58,7 +44,7 @@ class Upstream(asyncio.Protocol):
         self.key = key
         self.transport: asyncio.Transport | None = None
         self.sock: socket.socket | None = None
-        self.user: Exchanging | None = None
+        self.user: Conversation | None = None
         self.idle_since = 0.0
         self.was_used = False
         """It has answered before, so its server may be about to close it."""
@@ -165,7 +151,7 @@ class Upstreams:
     def __repr__(self) -> str:
         return f"<Upstreams {len(self._open)} open, {self.idle_count} idle>"
 
-    def take(self, key: object, *, used_since: float) -> Upstream | None:
+    def take(self, key: object, used_since: float) -> Upstream | None:
         """The idle connection used last, if that is not too long ago."""
         idle = self._idle.get(key)
         while idle:
@@ -193,10 +179,11 @@ class Upstreams:
         connection.sock = sock = target.open_socket()
         try:
             await loop.sock_connect(sock, target.sockaddr)
+            protocol = cast("asyncio.Protocol", connection)  # it is one by its methods
             if isinstance(target.sockaddr, str):
-                await loop.create_unix_connection(lambda: connection, sock=sock)
+                await loop.create_unix_connection(lambda: protocol, sock=sock)
             else:
-                await loop.create_connection(lambda: connection, sock=sock)
+                await loop.create_connection(lambda: protocol, sock=sock)
         except BaseException:
             connection.close()
             sock.close()

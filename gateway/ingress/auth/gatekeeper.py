@@ -174,4 +174,4 @@ class Gatekeeper:
         cut = self._carriers.cut_target(target)
         if place.target is not None:
             return head, replace(place, target=cut)
-        return head._replace(target=cut), place
+        return RequestHead(head.method, cut, head.minor, head.fields, head.size), place

@@ -5,12 +5,10 @@ the caller may send on the same bytes object when all of it belongs.
 """
 
 import re
-from typing import TYPE_CHECKING, Protocol
+from abc import ABC, abstractmethod
+from typing import Final
 
 from gateway.ingress.codec.grammar import BLOCK, Malformed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 MAX_CHUNK_LINE = 1024
 """A chunk's size and its extensions (RFC 9112, section 7.1.1, asks for a limit)."""
@@ -26,40 +24,41 @@ _FORBIDDEN_TRAILER = re.compile(
 )
 
 
-class Body(Protocol):
-    @property
-    def is_done(self) -> bool: ...
+class Body(ABC):
+    """A base class and not a Protocol: compiled, a call of it is a jump through a table."""
 
+    __slots__ = ("is_done",)
+
+    def __init__(self, is_done: bool) -> None:
+        self.is_done = is_done
+
+    @abstractmethod
     def feed(self, data: bytes, start: int) -> int:
         """Take `data` from `start`; return where this body's part of it ends. Raises Malformed."""
-        ...
 
     def ends_with_connection(self) -> bool:
         """Is the body whole if the peer closes now?"""
-        ...
+        return self.is_done
 
 
-class NoBody:
-    is_done = True
+class NoBody(Body):
+    __slots__ = ()
 
     def feed(self, data: bytes, start: int) -> int:
         return start
 
-    def ends_with_connection(self) -> bool:
-        return True
+
+NO_BODY: Final = NoBody(True)
 
 
-NO_BODY = NoBody()
-
-
-class LengthBody:
+class LengthBody(Body):
     """Exactly so many bytes."""
 
-    __slots__ = ("is_done", "remaining")
+    __slots__ = ("remaining",)
 
     def __init__(self, length: int) -> None:
+        super().__init__(length == 0)
         self.remaining = length
-        self.is_done = length == 0
 
     def feed(self, data: bytes, start: int) -> int:
         end = start + self.remaining
@@ -69,14 +68,14 @@ class LengthBody:
         self.is_done = not self.remaining
         return end
 
-    def ends_with_connection(self) -> bool:
-        return self.is_done
 
-
-class UntilClose:
+class UntilClose(Body):
     """All there is until the peer closes: only answers may be framed so."""
 
-    is_done = False
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(False)
 
     def feed(self, data: bytes, start: int) -> int:
         return len(data)
@@ -85,15 +84,22 @@ class UntilClose:
         return True
 
 
-class ChunkedBody:
+_SIZE: Final = 0
+_DATA: Final = 1
+_DATA_END: Final = 2
+_TRAILERS: Final = 3
+
+
+class ChunkedBody(Body):
     """RFC 9112, section 7.1. With `spans` it also notes where the data inside the chunks lies."""
 
-    __slots__ = ("_held", "_phase", "_remaining", "is_done", "spans")
+    __slots__ = ("_held", "_phase", "_remaining", "spans")
 
     def __init__(self, *, with_spans: bool = False) -> None:
-        self.is_done = False
+        super().__init__(False)
         self.spans: list[bytes] | None = [] if with_spans else None
-        self._phase: Callable[[ChunkedBody, bytes, int], int] = ChunkedBody._size
+        self._phase = _SIZE
+        """What comes next."""
         self._remaining = 0
         self._held = b""
         """A line that is not complete: already passed on, but not yet understood."""
@@ -101,11 +107,15 @@ class ChunkedBody:
     def feed(self, data: bytes, start: int) -> int:
         end = len(data)
         while start < end and not self.is_done:
-            start = self._phase(self, data, start)
+            if self._phase == _DATA:
+                start = self._data(data, start)
+            elif self._phase == _DATA_END:
+                start = self._data_end(data, start)
+            elif self._phase == _SIZE:
+                start = self._size(data, start)
+            else:
+                start = self._trailers(data, start)
         return start
-
-    def ends_with_connection(self) -> bool:
-        return self.is_done
 
     def take_data(self) -> bytes:
         """What lay inside the chunks since the last call (with `with_spans` only)."""
@@ -122,9 +132,9 @@ class ChunkedBody:
             raise Malformed("a chunk's size is not a hex number")
         self._remaining = int(match[1], 16)
         if self._remaining:
-            self._phase = ChunkedBody._data
+            self._phase = _DATA
         else:
-            self._phase = ChunkedBody._trailers
+            self._phase = _TRAILERS
             self._held = b"\r\n"  # so that fields look as in a head: a CRLF before each
         return after
 
@@ -134,7 +144,7 @@ class ChunkedBody:
             self.spans.append(data[start:end])
         self._remaining -= end - start
         if not self._remaining:
-            self._phase = ChunkedBody._data_end
+            self._phase = _DATA_END
         return end
 
     def _data_end(self, data: bytes, start: int) -> int:
@@ -143,7 +153,7 @@ class ChunkedBody:
             raise Malformed("a chunk is longer than it said")
         after = start + len(got) - len(self._held)
         if len(got) == 2:
-            self._held, self._phase = b"", ChunkedBody._size
+            self._held, self._phase = b"", _SIZE
         else:
             self._held = got
         return after

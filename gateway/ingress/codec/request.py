@@ -6,7 +6,6 @@ last block came to; a block equal to that one is not looked at again.
 
 import re
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from gateway.ingress.codec.grammar import (
     MAX_HEAD,
@@ -62,19 +61,26 @@ class RequestFields:
 NO_FIELDS = RequestFields(block=b"")
 
 
-class RequestHead(NamedTuple):
-    method: bytes
-    target: bytes
-    """Origin form (`/path?query`), or `*`."""
-    minor: int
-    fields: RequestFields
-    size: int
-    """How many bytes of the buffer this head was."""
+class RequestHead:
+    """A class of its own, not a tuple: compiled, its attributes are a pointer's distance away."""
 
-    @property
-    def keeps_alive(self) -> bool:
+    __slots__ = ("fields", "keeps_alive", "method", "minor", "size", "target")
+
+    def __init__(
+        self, method: bytes, target: bytes, minor: int, fields: RequestFields, size: int
+    ) -> None:
+        self.method = method
+        self.target = target
+        """Origin form (`/path?query`), or `*`."""
+        self.minor = minor
+        self.fields = fields
+        self.size = size
+        """How many bytes of the buffer this head was."""
+        self.keeps_alive = not fields.close if minor else fields.keep_alive
         """RFC 9112, section 9.3."""
-        return not self.fields.close if self.minor else self.fields.keep_alive
+
+    def __repr__(self) -> str:
+        return f"<RequestHead {self.method!r} {self.target!r}, {self.size} bytes>"
 
 
 def scan_request(data: bytes, known: RequestFields = NO_FIELDS) -> RequestHead | None:
@@ -168,7 +174,9 @@ def _scan_after_empty_lines(data: bytes, known: RequestFields) -> RequestHead | 
     if data.startswith(b"\r\n", skip):
         raise Malformed("empty lines instead of a request")
     head = scan_request(data[skip:], known)
-    return head and head._replace(size=head.size + skip)
+    if head is not None:
+        head.size += skip
+    return head
 
 
 def _explain(data: bytes, line_end: int, end: int) -> Malformed:
