@@ -3,8 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := .venv/.runtime.stamp
 DEV := .venv/.dev.stamp
+# The packages as a wheel has them, with the relay compiled: needs a C compiler.
+COMPILED := .venv/compiled
+SOURCES := $(shell find gateway lifecycle placement runtimes -type f -not -name '*.pyc')
 
-.PHONY: demo setup tools test check format fuzz loadtest bench profile bench-placement clean
+.PHONY: demo setup tools compiled test test-compiled check format model fuzz loadtest bench profile bench-placement clean
 .DEFAULT_GOAL := setup
 
 setup: $(RUN)
@@ -23,8 +26,23 @@ demo: $(RUN)
 tools: $(DEV)
 	@scripts/tools
 
+compiled: $(COMPILED)/.stamp
+
+$(COMPILED)/.stamp: $(SOURCES) hatch_build.py pyproject.toml $(DEV)
+	@echo compiling the relay
+	@rm -rf $(COMPILED)
+	@ROUSE_COMPILE=1 $(BIN)/pip install --quiet --disable-pip-version-check --no-deps \
+		--no-build-isolation --target $(COMPILED) .
+	@touch $@
+
 test: $(DEV)
 	$(BIN)/pytest -q $(ARGS)
+
+# What passes through the compiled modules, by the tests that the sources pass.
+test-compiled: $(COMPILED)/.stamp
+	PYTHONPATH=$(COMPILED) $(BIN)/pytest -q --compiled --import-mode=append $(ARGS) \
+		tests/gateway/ingress tests/gateway/wiring tests/contract/test_codec.py \
+		tests/lifecycle/host tests/system/test_wake.py tests/system/test_race.py
 
 format: $(DEV)
 	$(BIN)/ruff format .
@@ -37,6 +55,7 @@ check: $(DEV)
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/mirror.py
 	$(BIN)/pytest -q $(ARGS)
+	$(MAKE) --no-print-directory test-compiled
 
 model: $(DEV)
 	@$(BIN)/python -m tests.model
@@ -47,14 +66,14 @@ fuzz: $(DEV)
 loadtest: $(DEV)
 	@$(BIN)/python -m loadtest $(ARGS)
 
-bench: $(DEV)
+bench: $(COMPILED)/.stamp
 	@$(BIN)/python -m loadtest.bench $(ARGS)
 
-profile: $(DEV)
+profile: $(COMPILED)/.stamp
 	@$(BIN)/python -m loadtest.bench.profiling $(ARGS)
 
 bench-placement: $(DEV)
 	@$(BIN)/python -m scripts.bench_placement $(ARGS)
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -14,6 +14,8 @@ from placement.connect import Client
 from placement.errors import LeaseHeld, RecordRefused, Unavailable, reaching
 from placement.model import WorkerRecord
 from placement.scripts import Scripts
+from placement.tenure import Tenure
+from placement.tenure import boot_time as boot_time
 
 log = logging.getLogger(__name__)
 
@@ -22,13 +24,6 @@ _RENEWALS = 3
 _RETRY_S = 0.2
 _KEPT_MS = 3_600_000
 """How long a worker's record outlives its last renewal."""
-# CLOCK_BOOTTIME runs on while the machine sleeps; macOS has none, its CLOCK_MONOTONIC stands still.
-_CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-
-def boot_time() -> float:
-    """Seconds by the clock that leases are counted on."""
-    return time.clock_gettime(_CLOCK)
 
 
 class Lease:
@@ -39,20 +34,20 @@ class Lease:
         self._leases = leases
         self.worker = record.worker
         self.incarnation = record.incarnation
-        self.expires_at = expires_at
-        """On `boot_time`."""
-        self._is_lost = False
+        self.tenure = Tenure(expires_at)
         self._soon = asyncio.Event()
 
     def __repr__(self) -> str:
-        state = "lost" if self._is_lost else f"{self.expires_at - boot_time():.1f} s left"
-        return f"<Lease of {self.worker}, {state}>"
+        return f"<Lease of {self.worker}, {self.tenure!r}>"
+
+    @property
+    def expires_at(self) -> float:
+        """On `boot_time`."""
+        return self.tenure.expires_at
 
     def is_valid(self, now: float) -> bool:
         """May this worker serve at `now` (of `boot_time`)? Once False, always False."""
-        if now >= self.expires_at:
-            self._is_lost = True
-        return not self._is_lost
+        return self.tenure.lasts(now)
 
     async def run(self, describe: Callable[[], WorkerRecord]) -> None:
         """Renew with the present record until the lease is lost; then return. Redis being away
@@ -72,7 +67,7 @@ class Lease:
                 log.info("lease is renewed again", extra={"worker": self.worker})
             is_away = False
             await self._pause()
-        self._is_lost = True
+        self.tenure.end()
         log.error("lease is lost", extra={"worker": self.worker})
 
     def renew_soon(self) -> None:
@@ -95,7 +90,7 @@ class Lease:
         # for whoever asked meanwhile was told that the lease is over.
         if not is_done or not self.is_valid(boot_time()):
             return False
-        self.expires_at = sent + self._leases.ttl_s
+        self.tenure.expires_at = sent + self._leases.ttl_s
         return True
 
 

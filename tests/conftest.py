@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
+from gateway.ingress import exchange
 from placement import keys, wire
 from placement.changes import ActorChanged, parse
 from placement.connect import connect
@@ -18,6 +19,17 @@ from placement.model import ActorState
 from placement.server import PrivateServer
 from placement.table import Table
 from tests.objectstore import S3Server, serving
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--compiled", action="store_true", help="fail unless the relay is the compiled one"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--compiled") and exchange.__file__.endswith(".py"):
+        raise pytest.UsageError(f"not compiled: {exchange.__file__} (make test-compiled)")
 
 
 @pytest_asyncio.fixture(autouse=True)

@@ -48,7 +48,7 @@ class ClientConnection:
         "_fields",
         "_home",
         "_is_full",
-        "_is_lingering",
+        "_is_over",
         "_is_pumping",
         "_is_tls",
         "_parts",
@@ -73,7 +73,8 @@ class ClientConnection:
         self._paused = 0
         self._is_full = False
         self._is_pumping = False
-        self._is_lingering = False
+        self._is_over = False
+        """No further request is begun: it is closed, or will be when what comes was dropped."""
         self._is_tls = False
         self.buffer = b""
         """What was read and belongs to no request yet."""
@@ -117,7 +118,7 @@ class ClientConnection:
             if len(self.buffer) > self._parts.settings.buffer_bytes:
                 self.pause(self.PIPELINED)
             return
-        if self._is_lingering:
+        if self._is_over:
             return
         if self.buffer:
             self.buffer += data
@@ -128,6 +129,7 @@ class ClientConnection:
         self._pump()
 
     def eof_received(self) -> bool:
+        self._is_over = True
         stays_open = self.user.on_client_end() if self.user is not None else False
         return stays_open and not self._is_tls  # TLS transports know no half-close
 
@@ -169,7 +171,7 @@ class ClientConnection:
 
     def _may_begin(self) -> bool:
         # A client that does not read its answers gets no further ones made.
-        return not (self._is_full or self._is_lingering or self._is_closing)
+        return not (self._is_full or self._is_over or self._transport is None)
 
     def _begin(self) -> bool:
         """One request out of the buffer; False when its head is not complete."""
@@ -225,7 +227,7 @@ class ClientConnection:
             # What came with the head goes out with the head.
             data, self.buffer = self.buffer, b""
             exchange.on_request_data(data)
-            if self.user is not exchange:
+            if exchange.has_ended:
                 return  # its body was malformed
         exchange.begin()
 
@@ -299,6 +301,7 @@ class ClientConnection:
 
     def break_off(self, *, reset: bool) -> None:
         self.user = None
+        self._is_over = True
         if reset and self._transport is not None:
             sock = self._transport.get_extra_info("socket")
             if sock is not None and sock.family != socket.AF_UNIX:
@@ -310,7 +313,7 @@ class ClientConnection:
     def close(self) -> None:
         """What was written goes out first. A reader that never takes it meets the linger budget."""
         self.user = None
-        self._is_lingering = True
+        self._is_over = True
         self.expires = self._parts.now + (self._parts.settings.linger_s or 5.0)
         if self._transport is not None:
             self._transport.close()
@@ -330,11 +333,11 @@ class ClientConnection:
 
     def on_expired(self) -> None:
         self.expires = 0.0
-        if self._is_lingering:
+        if self.user is not None:
+            self.user.on_expired()
+        elif self._is_over:
             if self._transport is not None:
                 self._transport.abort()
-        elif self.user is not None:
-            self.user.on_expired()
         elif self.buffer:
             refusal = Refusal(Reason.BAD_REQUEST, "the head did not arrive in time")
             self._answer(refusal, None, self._parts.new_request_id())
@@ -351,6 +354,7 @@ class ClientConnection:
             self.user.cut()
 
     def abort(self) -> None:
+        self._is_over = True
         self.cut()
         if self._transport is not None:
             self._transport.abort()
@@ -372,6 +376,7 @@ class ClientConnection:
     def abort_for_client(self) -> None:
         """As if we had read its end."""
         user, self.user = self.user, None
+        self._is_over = True
         if user is not None:
             user.abort()
         if self._transport is not None:
@@ -382,13 +387,13 @@ class ClientConnection:
         return self._transport is None or self._transport.is_closing()
 
     def _expect_request(self) -> None:
-        if not self._is_lingering:
+        if not self._is_over:
             idle_s = self._parts.settings.idle_s
             self.expires = self._parts.now + idle_s if idle_s else 0.0
 
     def _linger(self) -> None:
         """Read and drop what was on its way, for a while (see RelaySettings.linger_s)."""
-        self._is_lingering = True
+        self._is_over = True
         self.buffer = b""
         self.expires = self._parts.now + (self._parts.settings.linger_s or 5.0)
         self.resume(self.PIPELINED)

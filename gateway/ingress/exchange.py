@@ -46,6 +46,7 @@ class Exchange(Conversation):
         "_is_answered",
         "_is_clean",
         "_is_head_out",
+        "_is_hop",
         "_is_safe",
         "_keep_client",
         "_kept",
@@ -109,6 +110,7 @@ class Exchange(Conversation):
         self._interim = 0
         self._is_answered = False
         self._is_clean = True
+        self._is_hop = False
         self._is_head_out = False
         self._keep_client = head.keeps_alive
         parts.meters.inflight += 1  # from here on only `_end` ends it
@@ -131,7 +133,7 @@ class Exchange(Conversation):
             if ticket is not None:
                 self.board(ticket)
                 connection = self.take(ticket)
-                if self.has_ended or (connection is not None and self.send(connection)):
+                if self.has_ended or (connection is not None and self.send(connection, True)):
                     return
         except Refusal as refusal:
             self.fail(refusal)
@@ -145,6 +147,7 @@ class Exchange(Conversation):
 
     def board(self, ticket: Ticket) -> None:
         self.ticket = ticket
+        self._is_hop = ticket.is_hop
         self._wake = ticket.wake or self._wake
         ticket.on_cut(self.cut)
 
@@ -163,12 +166,14 @@ class Exchange(Conversation):
 
     # --- the request -------------------------------------------------------------------------
 
-    def send(self, connection: Upstream) -> bool:
+    def send(self, connection: Upstream, is_new: bool = False) -> bool:
         """The first byte, and what there is of the body; False when the way closed under us.
-        Raises Refusal."""
+        Raises Refusal.
+
+        `is_new`: the ticket was given out in this very call, by looking at the same clock."""
         ticket = self.ticket
         assert ticket is not None and self._may_resend
-        if not ticket.is_valid():
+        if not (is_new or ticket.is_valid()):
             connection.close()
             self._need_finding().leave_way("fenced")
             return False
@@ -178,7 +183,7 @@ class Exchange(Conversation):
         self._partial = b""
         self._expect_more()
         text = self._asked.text + self.request_id
-        if not ticket.is_hop:
+        if not self._is_hop:
             text += b"\r\n\r\n"
         elif self._is_large():
             # Too much to keep: the door lets it through when it knows that the actor is there.
@@ -189,7 +194,7 @@ class Exchange(Conversation):
         if self._kept is not None:
             text += b"".join(self._kept)
         connection.write(text)
-        if not (self._is_safe or ticket.is_hop):
+        if not (self._is_safe or self._is_hop):
             self._drop_kept()
         self._let_body_flow()
         return True
@@ -293,7 +298,7 @@ class Exchange(Conversation):
             self._expect_more()
             self._on_interim(answer, data[len(answer.raw) :])
             return
-        if answer.is_stale and answer.status == 421 and ticket.is_hop:
+        if answer.is_stale and answer.status == 421 and self._is_hop:
             self._on_stale()
             return
         if not ticket.is_valid():
@@ -351,7 +356,7 @@ class Exchange(Conversation):
 
     def _edited(self, answer: AnswerHead, ticket: Ticket) -> bytes:
         """The head as clients get it, without what differs per request."""
-        fields = answered_fields(answer, is_hop=ticket.is_hop, keep_wake=self._wake is None)
+        fields = answered_fields(answer, is_hop=self._is_hop, keep_wake=self._wake is None)
         return b"HTTP/1.1 %b%b" % (answer.line, fields)
 
     def _answer_head(self, text: bytes, shape: Shape) -> bytes:

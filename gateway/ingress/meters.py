@@ -3,7 +3,13 @@
 The labels are bounded by construction: a status, who made it, a cause; never an actor.
 """
 
-BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+from typing import Final
+
+# fmt: off
+BUCKETS_S: Final = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+)
+# fmt: on
 """Upper bounds of the latency histogram; one more bucket holds what is above them."""
 
 

@@ -5,7 +5,7 @@ Pure but for the memory of hosts it has seen, which is bounded.
 
 import re
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 from urllib.parse import unquote_to_bytes
 
 from gateway.ingress.codec.request import RequestFields
@@ -60,7 +60,7 @@ def _is_port(text: str) -> bool:
 
 
 _PATH = re.compile(rb"/actors/([^/?]*)/([^/?]*)([/?].*)?", re.DOTALL)
-_PREFIX = b"/actors/"
+_PREFIX: Final = b"/actors/"
 _SANDBOX = re.compile(rb"\r\n(?i:(x-sandbox-id|x-sandbox-namespace|x-sandbox-port)):[ \t]*([^\r]*)")
 
 
@@ -89,11 +89,10 @@ class EdgeNaming:
         return f"<EdgeNaming {', '.join(self._suffixes)}, {len(self._hosts)} hosts known>"
 
     def name(self, target: bytes, fields: RequestFields) -> Place | Redirect:
-        try:
-            place = self._hosts[fields.host]
-        except KeyError:
-            place = self._remember(fields.host)
+        place = self._hosts.get(fields.host)
         if place is not None:
+            return place
+        if fields.host not in self._hosts and (place := self._remember(fields.host)) is not None:
             return place
         if self._by_fields and (named := self._from_fields(fields)) is not None:
             return named

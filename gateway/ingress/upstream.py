@@ -196,7 +196,7 @@ class Upstreams:
         connection.resume()
         idle = self._idle.setdefault(connection.key, [])
         full = len(idle) >= self._settings.idle_per_key
-        if full or self.idle_count >= self._settings.idle_total or not connection.is_open:
+        if full or self.idle_count >= self._settings.idle_total or connection.transport is None:
             connection.close()
             return
         connection.was_used = True

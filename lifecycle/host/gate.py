@@ -9,11 +9,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lifecycle.errors import NoSuchPort, QueueFull
+from placement.tenure import boot_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from placement.model import ActorId
+    from placement.tenure import Tenure
     from runtimes.base import Endpoint
 
 
@@ -64,7 +66,7 @@ class ActorTicket:
 
 
 class Gate:
-    """Shut when made. `may_serve` is asked before every first byte either way: lease and phase."""
+    """Shut when made. `may_serve` is asked before every first byte either way."""
 
     __slots__ = (
         "_clock",
@@ -73,11 +75,13 @@ class Gate:
         "_slug",
         "_stir",
         "_tickets",
+        "_ways",
         "actor",
         "is_open",
+        "is_running",
         "last_active",
-        "may_serve",
         "queue",
+        "tenure",
         "waiting",
     )
 
@@ -87,19 +91,24 @@ class Gate:
         *,
         clock: Callable[[], float],
         stir: Callable[[], None],
-        may_serve: Callable[[], bool],
     ) -> None:
         self.actor = actor
         self.is_open = False
         self.waiting = 0
         self.queue = 256
         """Callers that may wait at once; the template says how many."""
-        self.may_serve = may_serve
+        self.is_running = False
+        """Its program runs and is not being suspended."""
+        self.tenure: Tenure | None = None
+        """Of the incarnation that claimed this copy. A worker that lost it may have another one
+        before this copy's task takes notice; by then somebody else may own the actor (P1)."""
         self._clock = clock
         self._stir = stir
         self._tickets: set[ActorTicket] = set()
         self._opened = asyncio.Event()
         self._endpoints: Mapping[str, Endpoint] = {}
+        self._ways: dict[str, tuple[Endpoint, object]] = {}
+        """By port as asked for: where it leads, and the key of connections to there."""
         self._slug = ""
         self.last_active = clock()
 
@@ -111,9 +120,14 @@ class Gate:
     def tickets(self) -> int:
         return len(self._tickets)
 
+    def may_serve(self) -> bool:
+        """Does this worker own the actor at this moment, and run it?"""
+        return self.is_running and self.tenure is not None and self.tenure.lasts(boot_time())
+
     def lead_to(self, slug: str, endpoints: "Mapping[str, Endpoint]") -> None:
         """The copy that tickets lead to from now on; its main port is the first endpoint."""
         self._slug, self._endpoints = slug, endpoints
+        self._ways.clear()
 
     def open(self) -> None:
         self.is_open = True
@@ -136,10 +150,12 @@ class Gate:
         """A ticket now, or None when the gate is shut or the worker's lease is over."""
         if not self.is_open or not self.may_serve():
             return None
-        endpoint = self._endpoint(port)
-        ticket = ActorTicket(self, endpoint, (self._slug, endpoint.port))
+        way = self._ways.get(port)
+        if way is None:
+            endpoint = self._endpoint(port)
+            way = self._ways[port] = (endpoint, (self._slug, endpoint.port))
+        ticket = ActorTicket(self, way[0], way[1])
         self._tickets.add(ticket)
-        self.last_active = self._clock()
         return ticket
 
     def _endpoint(self, port: str) -> "Endpoint":

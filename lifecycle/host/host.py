@@ -28,6 +28,7 @@ from lifecycle.messages import (
 from placement.errors import LeaseHeld, PlacementError
 from placement.leases import Lease, boot_time
 from placement.model import ActorId, Claimant, WorkerRecord, new_uid
+from placement.tenure import Tenure
 from runtimes.logs import tail
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,10 @@ class Host:
         if lease is None or (incarnation is not None and incarnation != lease.incarnation):
             return False
         return lease.is_valid(boot_time())
+
+    def tenure(self, incarnation: str | None) -> Tenure | None:
+        lease = self._lease
+        return lease.tenure if lease is not None and lease.incarnation == incarnation else None
 
     def claimant(self) -> Claimant:
         return Claimant(worker=self.worker, incarnation=self._incarnation, door=self.door)
@@ -373,7 +378,9 @@ class Host:
     async def withdraw(self) -> None:
         """Give the lease back after a drain: nobody needs to wait it out."""
         self._is_withdrawn = True  # else its loss would make us register anew
-        self._lease = None
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.tenure.end()  # whoever takes over needs not wait, so nothing is served any more
         try:
             async with asyncio.timeout(2):
                 await self.kit.leases.retire(self.worker, self._incarnation)

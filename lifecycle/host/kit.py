@@ -12,6 +12,7 @@ from lifecycle.snapshots.vault import Vault
 from placement.leases import Leases
 from placement.model import ActorId, BackOff, Claimant
 from placement.table import Table
+from placement.tenure import Tenure
 from runtimes.base import Driver, RuntimeClass
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ class Owner(Protocol):
 
     def has_lease(self, incarnation: str | None = None) -> bool:
         """By our own clock, now: this incarnation's, or (None) anyone's of ours."""
+        ...
+
+    def tenure(self, incarnation: str | None) -> Tenure | None:
+        """Of the lease that we hold, if it is this incarnation's: it says from then on, without
+        being asked again by name, whether what was claimed under it may be served."""
         ...
 
     def claimant(self) -> Claimant: ...

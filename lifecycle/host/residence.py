@@ -57,12 +57,12 @@ class Residence:
         self.kit = kit
         self.owner = owner
         self.clock = loop.time
-        self.phase = Phase.WAKING
+        self._phase = Phase.WAKING
         self.awake: asyncio.Future[Here | There | Refused | None] = loop.create_future()
         """How the wake ended; every caller that waits for it looks here. None: it left without a
         verdict (a copy of an earlier incarnation that is not ours any more), so look again."""
         self.ended = asyncio.Event()
-        self.gate = Gate(actor, clock=loop.time, stir=self.stir, may_serve=self.may_serve)
+        self.gate = Gate(actor, clock=loop.time, stir=self.stir)
         self.phases = Phases()
         self.is_frozen = False
         self.exit: Exit | None = None
@@ -89,6 +89,15 @@ class Residence:
         epoch = self._record.epoch if self._record else "-"
         return f"<Residence {self.actor} epoch {epoch} {self.phase} {self.gate!r}>"
 
+    @property
+    def phase(self) -> Phase:
+        return self._phase
+
+    @phase.setter
+    def phase(self, phase: Phase) -> None:
+        self._phase = phase
+        self.gate.is_running = phase is Phase.RUNNING
+
     # What has been found out so far. Asking too early is a mistake of ours, hence the assertions.
 
     @property
@@ -100,6 +109,7 @@ class Residence:
     def record(self, record: ActorRecord) -> None:
         self._record = record
         self.incarnation = record.incarnation or self.incarnation
+        self.gate.tenure = self.owner.tenure(self.incarnation)
 
     @property
     def claimed(self) -> bool:
@@ -135,7 +145,7 @@ class Residence:
         return self.owner.has_lease(self.incarnation)
 
     def may_serve(self) -> bool:
-        return self.phase is Phase.RUNNING and self.has_lease()
+        return self.gate.may_serve()
 
     def here(self, *, began: bool = False) -> Here:
         claimant = self.owner.claimant()

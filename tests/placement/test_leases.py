@@ -213,4 +213,4 @@ async def test_repr_counts_what_is_left(leases: Leases) -> None:
     lease: Lease = await leases.register(LEFT)
     assert "s left" in repr(lease)
     lease.is_valid(lease.expires_at)
-    assert "lost" in repr(lease)
+    assert "over" in repr(lease)

@@ -126,7 +126,7 @@ class LapsingLeases(Leases):
 
     async def lapse(self, worker: str) -> None:
         lease = self.held[worker]
-        lease.expires_at = boot_time()
+        lease.tenure.expires_at = boot_time()
         await self.retire(worker, lease.incarnation)
         lease.renew_soon()
 

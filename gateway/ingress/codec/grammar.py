@@ -2,10 +2,11 @@
 
 import re
 from enum import StrEnum
+from typing import Final
 
-MAX_HEAD = 64 * 1024
-MAX_TARGET = 16 * 1024
-MAX_FIELDS = 256
+MAX_HEAD: Final = 64 * 1024
+MAX_TARGET: Final = 16 * 1024
+MAX_FIELDS: Final = 256
 
 TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 """RFC 9110, section 5.6.2."""

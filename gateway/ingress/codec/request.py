@@ -6,6 +6,7 @@ last block came to; a block equal to that one is not looked at again.
 
 import re
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.ingress.codec.grammar import (
     MAX_HEAD,
@@ -23,13 +24,13 @@ from gateway.ingress.codec.grammar import (
 
 # RFC 9112, section 3: one space between the parts (a strict reading; 3 allows it), RFC 3986 for
 # the target: visible ASCII, and no fragment.
-_LINE = re.compile(rb"(" + TOKEN + rb"{1,32}+) ([\x21\x22\x24-\x7e]++) HTTP/1\.([01])")
+_LINE: Final = re.compile(rb"(" + TOKEN + rb"{1,32}+) ([\x21\x22\x24-\x7e]++) HTTP/1\.([01])")
 _OTHER_VERSION = re.compile(rb"[^\r\n]* HTTP/(?!1\.[01])[0-9](?:\.[0-9])?")
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]*)(.*)", re.DOTALL)
 # RFC 9110, section 7.2; user information and percent signs have no place in it.
 _HOST = re.compile(rb"(?:[0-9A-Za-z._~-]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{0,5})?")
 
-_WANTED = re.compile(
+_WANTED: Final = re.compile(
     rb"\r\n(?i:(host|content-length|transfer-encoding|connection|upgrade|expect|x-request-id))"
     rb":([^\r]*)"
 )

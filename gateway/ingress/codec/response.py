@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Final
 
 from gateway.ingress.codec.grammar import (
     MAX_HEAD,
@@ -16,8 +17,8 @@ from gateway.ingress.codec.grammar import (
 )
 
 # RFC 9112, section 4; the space before an absent reason is often missing, and harmless.
-_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*+)?")
-_WANTED = re.compile(
+_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*+)?")
+_WANTED: Final = re.compile(
     rb"\r\n(?i:(content-length|transfer-encoding|connection|upgrade|rouse-stale)):([^\r]*)"
 )
 

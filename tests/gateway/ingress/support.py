@@ -16,6 +16,12 @@ from gateway.ingress.server import Listen
 from gateway.ingress.settings import RelaySettings
 
 HOST = b"Host: a1.demo.actors.localhost\r\n"
+GET = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
+LAST = b"GET / HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\n" + HOST + b"Connection: close\r\nContent-Length: 2\r\n\r\nhi"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+STALE = b"HTTP/1.1 421 Misdirected Request\r\nRouse-Stale: 1\r\nContent-Length: 0\r\n\r\n"
+HOP = b"Rouse-Actor: demo/a1\r\n"
 SCALE = 10.0
 """No wait in these tests takes longer on the slowest machine."""
 
@@ -255,5 +261,18 @@ def answering(*answers: bytes) -> Serve:
             await reader.readuntil(b"\r\n\r\n")
             writer.write(answer)
             await writer.drain()
+
+    return serve
+
+
+def recording(answer: bytes, seen: list[bytes], *, size: int = 0) -> Serve:
+    """Notes each request (and `size` bytes of body), answers, and closes."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        seen.append(head)
+        seen[-1] += await reader.readexactly(size)
+        writer.write(answer)
+        await writer.drain()
 
     return serve

@@ -1,4 +1,5 @@
-"""Ways, repeats and endings of one exchange: what is sent again, what is not, who sees a break.
+"""Repeats and endings of one exchange: what is sent again, what is not, who sees a break. Waiting
+and connecting are test_finding's.
 
 `running` asserts at its end that every ticket was closed once and no counter is left standing.
 """
@@ -13,10 +14,15 @@ import uvloop
 
 from gateway.ingress.settings import RelaySettings
 from tests.gateway.ingress.support import (
+    GET,
+    HOP,
     HOST,
+    LAST,
+    OK,
+    POST,
     SCALE,
+    STALE,
     FakeUsher,
-    Serve,
     actor,
     answering,
     echo,
@@ -24,52 +30,9 @@ from tests.gateway.ingress.support import (
     field_of,
     read_answer,
     read_head,
+    recording,
     running,
 )
-
-GET = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
-LAST = b"GET / HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"
-POST = b"POST / HTTP/1.1\r\n" + HOST + b"Connection: close\r\nContent-Length: 2\r\n\r\nhi"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-STALE = b"HTTP/1.1 421 Misdirected Request\r\nRouse-Stale: 1\r\nContent-Length: 0\r\n\r\n"
-HOP = b"Rouse-Actor: demo/a1\r\n"
-
-
-def recording(answer: bytes, seen: list[bytes], *, size: int = 0) -> Serve:
-    """Notes each request (and `size` bytes of body), answers, and closes."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        seen.append(head)
-        seen[-1] += await reader.readexactly(size)
-        writer.write(answer)
-        await writer.drain()
-
-    return serve
-
-
-def unused_port() -> int:
-    import socket
-
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-async def test_a77_a_refused_connect_is_repeated_on_the_way_found_next() -> None:
-    async with actor(echo) as port:
-        usher = FakeUsher(port=unused_port(), later_ports=[port])
-        async with running(usher) as relay:
-            assert (await relay.talk(POST)).startswith(b"HTTP/1.1 200 ")
-            assert len(usher.forgotten) == 1 and relay.relay.meters.repeats["refused"] == 1
-
-
-async def test_a77_connects_refused_for_good_end_in_503() -> None:
-    usher = FakeUsher(port=unused_port())
-    async with running(usher) as relay:
-        answer = await relay.talk(LAST)
-        assert answer.startswith(b"HTTP/1.1 503 ") and error_of(answer)["reason"] == "unavailable"
-        assert field_of(answer, "retry-after") == "1" and len(usher.tickets) == 4
 
 
 async def test_a77_a_stale_route_is_repeated_with_its_body_for_any_method() -> None:
@@ -222,35 +185,6 @@ async def test_a51_requests_above_an_actors_limit_are_429_and_another_actors_are
             writer.close()
 
 
-async def test_a30_a_flood_for_a_sleeping_actor_is_bounded_in_bytes() -> None:
-    """Who waits is read from no further than all may bring; who would be too much is told 429."""
-    usher = FakeUsher(asleep=True)
-    settings = RelaySettings(parked_bytes=200_000)
-    size = 60_000
-    head = b"PUT / HTTP/1.1\r\n%bContent-Length: %d\r\n\r\n" % (HOST, size)
-    async with actor(echo) as port, running(usher, settings=settings) as relay:
-        usher.port = port
-        statuses: list[int] = []
-
-        async def put() -> None:
-            reader, writer = await relay.connect()
-            writer.write(head + b"x" * size)
-            statuses.append((await read_answer(reader))[0])
-            writer.close()
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(40):
-                group.create_task(put())
-            async with asyncio.timeout(SCALE):
-                while statuses.count(429) + relay.relay.parking.count < 40:
-                    await asyncio.sleep(0)
-                    # One read of each who was let in may lie above it.
-                    assert relay.relay.parking.held_bytes < 200_000 + 4 * 262_144
-            usher.awake.set()
-        assert 1 <= statuses.count(200) < 40 and set(statuses) == {200, 429}
-        assert relay.relay.parking.held_bytes == 0
-
-
 async def test_a6_a_request_budget_ends_in_504_or_a_break_and_is_off_by_default() -> None:
     async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -373,52 +307,6 @@ async def test_a13_a_client_that_leaves_ends_the_exchange_at_the_actor_at_once()
         assert relay.usher.all_closed_once() and relay.relay.meters.inflight == 0
     entry = json.loads(relay.log[-1])
     assert (entry["status"], entry["reason"]) == (499, "client-left")
-
-
-async def test_a22_a_parked_request_that_is_cancelled_frees_its_place_at_once() -> None:
-    usher = FakeUsher(asleep=True)
-    async with running(usher) as relay:
-        _, writer = await relay.connect()
-        writer.write(GET)
-        await asyncio.wait_for(usher.waiting.wait(), SCALE)
-        assert (relay.relay.parking.count, relay.relay.meters.inflight) == (1, 1)
-        writer.close()
-        await asyncio.wait_for(usher.gave_up.wait(), SCALE)
-        # The waiter's own clean-up is a step of the loop behind its cancellation.
-        while relay.relay.parking.count:
-            await asyncio.sleep(0)
-        assert relay.relay.meters.inflight == 0 and usher.tickets == []
-
-
-async def test_a73_one_more_than_may_wait_is_429_and_the_others_are_served() -> None:
-    settings = RelaySettings(parked_per_actor=1)
-    async with actor(echo) as port:
-        usher = FakeUsher(port=port, asleep=True)
-        async with running(usher, settings=settings) as relay:
-            reader, writer = await relay.connect()
-            writer.write(GET)
-            await asyncio.wait_for(usher.waiting.wait(), SCALE)
-            answer = await relay.talk(LAST)
-            assert answer.startswith(b"HTTP/1.1 429 ") and field_of(answer, "retry-after") == "1"
-            usher.awake.set()
-            assert (await read_answer(reader))[0] == 200
-            writer.close()
-
-
-async def test_a74_a_wake_that_outlasts_its_budget_is_503_and_nothing_was_sent() -> None:
-    usher = FakeUsher(asleep=True)
-    async with running(usher, settings=RelaySettings(wake_s=0.01)) as relay:
-        answer = await relay.talk(LAST)
-        assert answer.startswith(b"HTTP/1.1 503 ") and error_of(answer)["reason"] == "waking"
-
-
-async def test_an_invalid_ticket_sends_nothing_and_another_way_is_taken() -> None:
-    seen: list[bytes] = []
-    async with actor(recording(OK, seen, size=2)) as port:
-        usher = FakeUsher(port=port, valid=[False])
-        async with running(usher) as relay:
-            assert (await relay.talk(POST)).endswith(b"ok")
-        assert len(seen) == 1 and len(usher.tickets) == 2
 
 
 @pytest.mark.parametrize(("request_text", "status"), [(LAST, b"503"), (POST, b"502")])

@@ -151,12 +151,12 @@ async def test_a_worker_without_a_lease_lets_nobody_in(world: World) -> None:
     actor = await world.create("c1")
     async with world.worker() as worker:
         await worker.woken(actor)
-        lease = worker.host._lease
-        worker.host._lease = None
+        tenure = worker.host.residents[actor].gate.tenure
+        assert tenure is not None
+        tenure.end()
         assert worker.door.admit(actor) is None
         with pytest.raises(Fenced, match="no lease"):
             await worker.door.admit_waiting(actor, deadline=soon())
-        worker.host._lease = lease
 
 
 async def test_a22_who_gives_up_waiting_leaves_no_ticket(world: World) -> None:

@@ -7,6 +7,7 @@ import pytest
 from lifecycle.errors import NoSuchPort, QueueFull
 from lifecycle.host.gate import Gate
 from placement.model import ActorId
+from placement.tenure import Tenure, boot_time
 from runtimes.base import Endpoint
 
 ACTOR = ActorId("demo", "c1")
@@ -19,7 +20,6 @@ ENDPOINTS = {
 class Stirs:
     def __init__(self) -> None:
         self.count = 0
-        self.serves = True
 
     def __call__(self) -> None:
         self.count += 1
@@ -30,8 +30,8 @@ def gate_of(stirs: Stirs) -> Gate:
         ACTOR,
         clock=asyncio.get_running_loop().time,
         stir=stirs,
-        may_serve=lambda: stirs.serves,
     )
+    gate.is_running, gate.tenure = True, Tenure(boot_time() + 3600)
     gate.lead_to("rouse-abc-1", ENDPOINTS)
     return gate
 
@@ -44,15 +44,15 @@ async def test_a_shut_gate_gives_no_ticket() -> None:
 
 
 async def test_a_worker_without_a_lease_gives_no_ticket_and_its_tickets_are_not_valid() -> None:
-    stirs = Stirs()
-    gate = gate_of(stirs)
-    gate.open()
-    ticket = gate.take("")
-    assert ticket is not None and ticket.is_valid()
-    stirs.serves = False
-    assert not ticket.is_valid()
-    assert gate.take("") is None
-    ticket.close()
+    for lose in (lambda g: g.tenure.end(), lambda g: setattr(g, "is_running", False)):
+        gate = gate_of(Stirs())
+        gate.open()
+        ticket = gate.take("")
+        assert ticket is not None and ticket.is_valid()
+        lose(gate)
+        assert not ticket.is_valid()
+        assert gate.take("") is None
+        ticket.close()
 
 
 async def test_the_last_ticket_given_back_stirs_the_residence() -> None:
