@@ -69,7 +69,7 @@ loadtest: $(DEV)
 bench: $(COMPILED)/.stamp
 	@$(BIN)/python -m loadtest.bench $(ARGS)
 
-profile: $(COMPILED)/.stamp
+profile: $(DEV)
 	@$(BIN)/python -m loadtest.bench.profiling $(ARGS)
 
 bench-placement: $(DEV)

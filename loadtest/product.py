@@ -7,6 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -32,7 +33,15 @@ def free_ports(count: int) -> list[int]:
 class Product:
     """`rouse up` for as long as the `with` lasts."""
 
-    def __init__(self, data: Path, *, rouse: Path, runtime: str, slots: int) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *,
+        rouse: Path,
+        runtime: str,
+        slots: int,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         edge, admin = free_ports(2)
         self.edge_url = f"http://127.0.0.1:{edge}"
         self.admin_url = f"http://127.0.0.1:{admin}"
@@ -41,6 +50,7 @@ class Product:
         self._command = [str(rouse), "up", "--listen", f"127.0.0.1:{edge}"]
         self._command += ["--admin", f"127.0.0.1:{admin}", "--data", str(self.data)]
         self._command += ["--runtime", runtime, "--slots", str(slots)]
+        self._environ = {**os.environ, **(environ or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -55,6 +65,7 @@ class Product:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                env=self._environ,
                 # An interrupt of the load test must not reach the product by the terminal, too.
                 start_new_session=True,
             )
@@ -107,3 +118,12 @@ def is_ready(admin_url: str) -> bool:
 def installed() -> Path:
     """The command beside the interpreter that runs this."""
     return Path(sys.executable).parent / "rouse"
+
+
+def compiled() -> dict[str, str]:
+    """The environment in which that command takes the packages that `make compiled` has made.
+    Raises ProductFailed when it has not."""
+    packages = Path(sys.prefix) / "compiled"
+    if not any((packages / "gateway" / "ingress").glob("exchange.*.so")):
+        raise ProductFailed("the compiled relay is not there: make compiled")
+    return {"PYTHONPATH": str(packages)}

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from loadtest.bench import configs
-from loadtest.product import Product, free_ports, installed, is_ready
+from loadtest.product import Product, compiled, free_ports, installed, is_ready
 
 PROXY_CORE, LOAD_CORE = 0, 1
 ROUTER = "ROUSE_BENCH_ROUTER"
@@ -74,7 +74,10 @@ def resident_mb(pids: Sequence[int]) -> float:
 class Sides:
     """Starts what is asked for by name; all of it ends when the `with` does."""
 
-    NAMES = ("none", "haproxy", "nginx", "aiohttp", "router", "rouse", "rouse-2-hops")
+    NAMES = (
+        *("none", "haproxy", "nginx", "aiohttp", "router"),
+        *("rouse", "rouse-pure", "rouse-2-hops"),
+    )
 
     def __init__(self, scratch: Path) -> None:
         self._scratch = scratch
@@ -106,6 +109,7 @@ class Sides:
             "aiohttp": self._aiohttp,
             "router": self._router,
             "rouse": self._rouse,
+            "rouse-pure": self._pure,
             "rouse-2-hops": self._two_hops,
         }[name]()
 
@@ -150,6 +154,21 @@ class Sides:
             fields={"Host": configs.actor_host()},
         )
 
+    def _pure(self) -> Side:
+        """The same from its sources, as where there was no compiler."""
+        home = self._home("pure")
+        with on_core(PROXY_CORE):
+            product = self._stack.enter_context(
+                Product(home, rouse=installed(), runtime="process", slots=10)
+            )
+        be_actor(product.admin_url, home, self._www)
+        return Side(
+            name="rouse up, not compiled",
+            port=_port(product.edge_url),
+            pids=(product.pid,),
+            fields={"Host": configs.actor_host()},
+        )
+
     def _two_hops(self) -> Side:
         """A gateway of its own, with the door of `rouse up` behind it: both on the one core."""
         up = self._product()
@@ -160,7 +179,7 @@ class Sides:
         command += ["--listen", f"127.0.0.1:{edge}", "--admin", f"127.0.0.1:{admin}"]
         command += ["--redis-url", f"unix://{up.data / 'redis' / 'server.sock'}"]
         command += ["--snapshots", f"file://{up.data / 'snapshots'}"]
-        pid = self._start(command, edge)
+        pid = self._start(command, edge, environ=compiled())
         _until(lambda: is_ready(f"http://127.0.0.1:{admin}"), "the gateway is not ready")
         return Side(
             name="rouse gateway, then a worker's door",
@@ -174,7 +193,9 @@ class Sides:
             home = self._home("up")
             with on_core(PROXY_CORE):
                 self._up = self._stack.enter_context(
-                    Product(home, rouse=installed(), runtime="process", slots=10)
+                    Product(
+                        home, rouse=installed(), runtime="process", slots=10, environ=compiled()
+                    )
                 )
             be_actor(self._up.admin_url, home, self._www)
         return self._up
