@@ -2,6 +2,8 @@
 that is equal to its connection's last is not looked at, edited or written out a second time.
 """
 
+from typing import Final
+
 from gateway.ingress.accesslog import told_request
 from gateway.ingress.codec.request import RequestHead
 from gateway.ingress.naming import Place
@@ -10,8 +12,30 @@ _LARGEST_KEPT = 8192
 """Bytes of a head that a connection remembers while it is idle."""
 
 
+_ID: Final = b"\r\nX-Request-Id: "
+_END: Final = b"\r\n\r\n"
+
+
+def stem_of(raw: bytes, request_id: bytes) -> bytes:
+    """A head without the id in its last line, where our own relays have it; else nothing."""
+    last = _ID + request_id + _END
+    return raw[: -len(request_id) - len(_END)] if request_id and raw.endswith(last) else b""
+
+
 class Asked:
-    __slots__ = ("came", "forward", "head", "is_kept", "place", "raw", "text", "told")
+    __slots__ = (
+        "_hop_fields",
+        "_hop_text",
+        "came",
+        "forward",
+        "head",
+        "is_kept",
+        "place",
+        "raw",
+        "stem",
+        "text",
+        "told",
+    )
 
     def __init__(
         self, raw: bytes, came: RequestHead, head: RequestHead, place: Place, forward: bytes
@@ -29,6 +53,10 @@ class Asked:
         self.told = b""
         """Of the access log's line, what does not differ; see `tell`."""
         self.is_kept = len(raw) <= _LARGEST_KEPT
+        self.stem = stem_of(raw, came.fields.request_id)
+        """`raw` up to the id in its last line; empty when that is something else."""
+        self._hop_fields = b""
+        self._hop_text = b""
 
     def __repr__(self) -> str:
         return f"<Asked {self.head!r} of {self.place.demand.actor}>"
@@ -39,6 +67,14 @@ class Asked:
         return place is self.place and (
             head is mine or (head.fields is mine.fields and head.target == mine.target)
         )
+
+    def hop_text(self, hop_fields: bytes) -> bytes:
+        """As `text`, for another door of ours: the fields that are for this hop come before the id,
+        which stays last, so that the door finds the rest equal to its last head."""
+        if hop_fields != self._hop_fields:
+            self._hop_fields = hop_fields
+            self._hop_text = b"%b\r\n%b%b" % (self.text[: -len(_ID)], hop_fields, _ID[2:])
+        return self._hop_text
 
     def tell(self, client: bytes) -> bytes:
         if not self.told:
@@ -55,9 +91,5 @@ def _written(head: RequestHead, place: Place, forward: bytes) -> bytes:
     if not head.fields.host:
         # HTTP/1.0 may come without, but goes on as HTTP/1.1, which may not (RFC 9112, 3.2).
         more += b"\r\nHost: %b" % place.actor.replace(b"/", b".")
-    return b"%b %b HTTP/1.1%b%b\r\nX-Request-Id: " % (
-        head.method,
-        place.target or head.target,
-        forward,
-        more,
-    )
+    line = b"%b %b HTTP/1.1" % (head.method, place.target or head.target)
+    return line + forward + more + _ID

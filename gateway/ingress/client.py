@@ -18,7 +18,7 @@ from gateway.ingress.codec.request import NO_FIELDS, RequestFields, RequestHead,
 from gateway.ingress.exchange import Exchange
 from gateway.ingress.failures import ROWS, refusal_of, render, render_redirect
 from gateway.ingress.fields import Trust, forwarded_fields, is_trusted, sane_request_id
-from gateway.ingress.naming import Redirect
+from gateway.ingress.naming import Place, Redirect
 from gateway.ingress.parts import Parts
 from gateway.ingress.rates import Rates, told_address
 from gateway.ingress.seams import Reason, Refusal
@@ -180,19 +180,26 @@ class ClientConnection:
         came: RequestHead | None = None
         try:
             if asked is not None and buffer.startswith(asked.raw):
-                came, raw = asked.came, asked.raw
+                came, size = asked.came, len(asked.raw)
+            elif asked is not None and (given := self._id_after(asked.stem)):
+                came, size = asked.came, len(asked.stem) + len(given) + 4
+                request_id = given
             else:
                 came = scan_request(buffer, self._fields)
                 if came is None:
                     return False
-                raw = buffer[: came.size]
+                size = came.size
                 self._fields = came.fields
-            self.buffer = b"" if len(raw) == len(buffer) else buffer[len(raw) :]
+            self.buffer = b"" if size == len(buffer) else buffer[size:]
             self.expires = 0.0
-            request_id = self._request_id(came)
+            request_id = request_id or self._request_id(came)
             if parts.rates is not None:
                 self._check_rate(parts.rates, came)
-            place = parts.naming.name(came.target, came.fields)
+            place: Place | Redirect
+            if asked is not None and came is asked.came and self._trust is Trust.HOP:
+                place = asked.place  # the hop's fields said the same
+            else:
+                place = parts.naming.name(came.target, came.fields)
             if isinstance(place, Redirect):
                 self._redirect(place, came, request_id)
                 return True
@@ -206,10 +213,21 @@ class ClientConnection:
             self._answer(refusal, came, request_id)
             return True
         if asked is None or asked.came is not came or not asked.is_for(head, place):
-            asked = Asked(raw, came, head, place, self._forward_of(asked, head))
+            asked = Asked(buffer[:size], came, head, place, self._forward_of(asked, head))
             self._asked = asked if asked.is_kept else None
         self._use(Exchange(self, parts, asked, request_id))
         return True
+
+    def _id_after(self, stem: bytes) -> bytes:
+        """The request id behind `stem`, when that and the end of the head are all that follows:
+        another relay of ours repeats its heads but for that."""
+        if not stem or self._trust is not Trust.HOP or not self.buffer.startswith(stem):
+            return b""
+        end = self.buffer.find(b"\r\n", len(stem))
+        given = self.buffer[len(stem) : end]
+        if end < 0 or not self.buffer.startswith(b"\r\n\r\n", end):
+            return b""
+        return given if sane_request_id(given) else b""
 
     def _check_rate(self, rates: Rates, head: RequestHead) -> None:
         """Before names and credentials are looked at: guessing them is limited too."""

@@ -6,7 +6,7 @@ is its `Finding`'s. Every ending passes `_end`, where ticket, task and counters 
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.ingress.asked import Asked
+from gateway.ingress.asked import Asked, stem_of
 from gateway.ingress.codec.body import NO_BODY, Body, ChunkedBody, LengthBody
 from gateway.ingress.codec.grammar import Malformed
 from gateway.ingress.codec.response import AnswerHead, scan_answer
@@ -30,7 +30,8 @@ _IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b
 _MAX_INTERIM: Final = 16
 _CLIENT_LEFT: Final = 499
 """In the access log only, as nginx writes it."""
-_EXPECT: Final = b"\r\nExpect: 100-continue\r\n"
+_EXPECT: Final = b"Expect: 100-continue\r\n"
+_END: Final = b"\r\n\r\n"
 
 
 class Exchange(Conversation):
@@ -182,15 +183,16 @@ class Exchange(Conversation):
         self._sent = True
         self._partial = b""
         self._expect_more()
-        text = self._asked.text + self.request_id
         if not self._is_hop:
-            text += b"\r\n\r\n"
+            text = self._asked.text
         elif self._is_large():
             # Too much to keep: the door lets it through when it knows that the actor is there.
-            connection.write(text + _EXPECT + ticket.hop_fields + b"\r\n")
+            text = self._asked.hop_text(_EXPECT + ticket.hop_fields)
+            connection.write(text + self.request_id + _END)
             return True
         else:
-            text += b"\r\n" + ticket.hop_fields + b"\r\n"
+            text = self._asked.hop_text(ticket.hop_fields)
+        text += self.request_id + _END
         if self._kept is not None:
             text += b"".join(self._kept)
         connection.write(text)
@@ -288,15 +290,22 @@ class Exchange(Conversation):
         if self._partial:
             data = self._partial + data
         known = upstream.last_answer
-        answer = scan_answer(data, known)
+        answer, size = known, 0
+        if known is not None and upstream.last_stem:
+            # Another relay of ours: what it repeats differs in our own id, which it puts last.
+            head = upstream.last_stem + self.request_id + _END
+            size = len(head) if data.startswith(head) else 0
+        if not size:
+            answer = scan_answer(data, known)
         if answer is None:
             self._partial = data
             self._expect_more()
             return
         self._partial = b""
+        size = size or len(answer.raw)
         if answer.status < 200:
             self._expect_more()
-            self._on_interim(answer, data[len(answer.raw) :])
+            self._on_interim(answer, data[size:])
             return
         if answer.is_stale and answer.status == 421 and self._is_hop:
             self._on_stale()
@@ -310,11 +319,12 @@ class Exchange(Conversation):
             # Of the last: a final answer instead of a 100, and nobody can know whether the body
             # comes after all.
             self._keep_client = False
-        piece = shape.piece(data, len(answer.raw))
+        piece = shape.piece(data, size)
         if answer is known and upstream.last_edited and self._wake is None:
             text = upstream.last_edited
         else:
             upstream.last_answer = answer
+            upstream.last_stem = stem_of(answer.raw, self.request_id) if self._is_hop else b""
             text = self._edited(answer, ticket)
             upstream.last_edited = text if self._wake is None else b""
         self._is_head_out = True

@@ -31,6 +31,7 @@ class Upstream:
         "key",
         "last_answer",
         "last_edited",
+        "last_stem",
         "sock",
         "transport",
         "user",
@@ -50,6 +51,8 @@ class Upstream:
         """It has answered before, so its server may be about to close it."""
         self.last_answer: AnswerHead | None = None
         """Servers repeat their heads; an equal one is not looked at again."""
+        self.last_stem = b""
+        """That head up to the id in its last line, where it is that of another relay of ours."""
         self.last_edited = b""
         """That head as clients get it, without what differs per request."""
 

@@ -1,6 +1,6 @@
 """What is made of a request's head once: the text for the actor, and the access log's part."""
 
-from gateway.ingress.asked import Asked
+from gateway.ingress.asked import Asked, stem_of
 from gateway.ingress.codec.request import RequestHead, scan_request
 from gateway.ingress.naming import EdgeNaming, Place
 
@@ -62,3 +62,19 @@ def test_p7_the_log_gets_no_query() -> None:
 def test_a_large_head_is_not_kept_by_an_idle_connection() -> None:
     assert asked()[0].is_kept
     assert not asked(HEAD[:-2] + b"Cookie: " + b"c" * 9000 + b"\r\n\r\n")[0].is_kept
+
+
+def test_for_another_door_the_id_stays_last_behind_the_fields_of_the_hop() -> None:
+    made, _ = asked()
+    text = made.hop_text(b"Rouse-Actor: demo/a1\r\n")
+    assert text == made.text.replace(b"X-Request", b"Rouse-Actor: demo/a1\r\nX-Request")
+    assert made.hop_text(b"Rouse-Actor: demo/a1\r\n") is text
+    assert made.hop_text(b"Rouse-Actor: demo/a2\r\n") != text
+
+
+def test_a_stem_is_a_head_without_the_id_that_ends_it_and_of_other_heads_there_is_none() -> None:
+    start = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Request-Id: "
+    assert stem_of(start + b"abc\r\n\r\n", b"abc") == start
+    assert stem_of(start + b"abd\r\n\r\n", b"abc") == b""
+    assert stem_of(start + b"abc\r\nServer: x\r\n\r\n", b"abc") == b""
+    assert stem_of(start + b"\r\n\r\n", b"") == b""

@@ -92,6 +92,22 @@ async def test_through_edge_and_door_an_actor_sees_one_request_and_no_trace_of_t
         assert door.demands[0].epoch == 3
 
 
+async def test_equal_heads_that_differ_in_our_id_alone_keep_their_own_ids_and_answers() -> None:
+    """Between relays the last request's head is recognised; what it was about must not leak."""
+    async with actor(echo) as port, edge_and_door(FakeUsher(port=port)) as (edge, _):
+        reader, writer = await edge.connect()
+        told = []
+        for path in (b"/a", b"/a", b"/a", b"/b", b"/b", b"/a"):
+            writer.write(b"GET %b HTTP/1.1\r\n" % path + HOST + b"\r\n")
+            status, head, seen = await read_answer(reader)
+            assert status == 200 and seen.startswith(b"GET %b HTTP/1.1\r\n" % path)
+            assert b"ouse-" not in seen and head.count(b"X-Request-Id") == 1
+            assert field_of(seen, "x-request-id") == field_of(head, "x-request-id")
+            told.append(field_of(seen, "x-request-id"))
+        assert len(set(told)) == len(told)
+        writer.close()
+
+
 @pytest.mark.parametrize("size", [2, 66_000, 150_000, 1_000_000])
 async def test_a28_a_post_to_a_stale_door_reaches_the_right_one_once(size: int) -> None:
     async with (
