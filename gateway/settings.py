@@ -7,6 +7,7 @@ stood (`config.yaml: edge.listn`, `ROUSE_EDGE_LISTN`) and the nearest name that 
 import ipaddress
 import operator
 from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,6 +57,10 @@ class Edge(_Group, frozen=True, kw_only=True):
     be there."""
     limits: Limits = msgspec.field(default_factory=Limits)
     budgets: Budgets = Budgets()
+    asleep: dict[str, int] = msgspec.field(default_factory=dict)
+    """Paths, as /favicon.ico, and the status that answers them while their actor is asleep: they
+    wake nobody. A running actor gets them, and stays no longer awake for it (A4). Workers keep it
+    as well."""
 
 
 class Door(_Group, frozen=True, kw_only=True):
@@ -296,6 +301,9 @@ def _placed(error: NotUnderstood, sources: Mapping[str, str]) -> str:
 # Checking -----------------------------------------------------------------------------------
 
 
+_ASLEEP = frozenset(status for status in HTTPStatus if status >= 200 and status != 304)
+
+
 def _check(settings: Settings, sources: Mapping[str, str]) -> None:
     """What types cannot say. Ends with the rule about keys, which needs good addresses."""
 
@@ -308,6 +316,11 @@ def _check(settings: Settings, sources: Mapping[str, str]) -> None:
             raise refuse(name, f"{value} is not between {least} and {most}")
     if settings.lease.margin_s >= settings.lease.ttl_s:
         raise refuse("lease.margin_s", f"must be less than lease.ttl_s ({settings.lease.ttl_s:g})")
+    for path, status in settings.edge.asleep.items():
+        if not (path.isascii() and path.startswith("/")) or "?" in path:
+            raise refuse("edge.asleep", f"{path[:80]!r} is no path, as /favicon.ico")
+        if status not in _ASLEEP:
+            raise refuse("edge.asleep", f"{path}: {status} is no status for it: 200, 204, 404 ...")
     if settings.role != "up" and settings.redis.url is None:
         raise BadSettings("redis.url: a private server is for `rouse up`; say which Redis to use")
     if settings.role in ("worker", "gateway"):

@@ -4,6 +4,7 @@ Warm, it is begun and sent in the call that brought its head: no task, no future
 is its `Finding`'s. Every ending passes `_end`, where ticket, task and counters are given back.
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from gateway.ingress.asked import Asked, stem_of
@@ -11,7 +12,7 @@ from gateway.ingress.codec.body import NO_BODY, Body, ChunkedBody, LengthBody
 from gateway.ingress.codec.grammar import Malformed
 from gateway.ingress.codec.response import AnswerHead, scan_answer
 from gateway.ingress.conversation import Conversation
-from gateway.ingress.failures import ROWS, refusal_of, render, wake_fields
+from gateway.ingress.failures import ROWS, refusal_of, render, render_bare, wake_fields
 from gateway.ingress.fields import answered_fields
 from gateway.ingress.finding import Finding
 from gateway.ingress.parts import Parts
@@ -130,7 +131,15 @@ class Exchange(Conversation):
                     why = "too many requests are open on this actor"
                     raise self.refusal(Reason.QUEUE_FULL, why)
                 self._is_admitted = True
-            ticket = parts.usher.admit(self.place.demand)
+            demand, asleep = self.place.demand, 0
+            if parts.settings.asleep:
+                target = self.place.target or self.head.target
+                asleep = parts.settings.asleep.get(target.partition(b"?")[0], 0)
+                demand = replace(demand, is_quiet=bool(asleep))
+            ticket = parts.usher.admit(demand)
+            if ticket is None and asleep:
+                self._answer_asleep(asleep)
+                return
             if ticket is not None:
                 self.board(ticket)
                 connection = self.take(ticket)
@@ -559,6 +568,14 @@ class Exchange(Conversation):
             refusal, self.request_id, close=not keep, without_body=self.head.method == b"HEAD"
         )
         self._end(ROWS[refusal.reason].status, False, refusal.reason.value)
+        self.client.write(text)
+        self.client.on_answered(keep=keep, whole=self.is_request_done)
+
+    def _answer_asleep(self, status: int) -> None:
+        """As was set for this path, instead of a wake (A4)."""
+        keep = self._keep_client and self.is_request_done and not self._parts.is_draining
+        text = render_bare(status, self.request_id, close=not keep)
+        self._end(status, False, "asleep")
         self.client.write(text)
         self.client.on_answered(keep=keep, whole=self.is_request_done)
 

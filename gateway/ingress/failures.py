@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from gateway.ingress.codec.grammar import Malformed
 from gateway.ingress.seams import Reason, Refusal, Woken
@@ -74,6 +75,18 @@ def render_redirect(location: bytes, request_id: bytes, *, close: bool) -> bytes
     return b"HTTP/1.1 308 Permanent Redirect\r\nLocation: %b\r\nContent-Length: 0\r\n" % (
         location
     ) + b"X-Request-Id: %b\r\n%b\r\n" % (request_id, b"Connection: close\r\n" if close else b"")
+
+
+def render_bare(status: int, request_id: bytes, *, close: bool) -> bytes:
+    """An answer without a body, which says nothing but its status."""
+    length = b"" if status in (204, 304) else b"Content-Length: 0\r\n"
+    return b"HTTP/1.1 %d %b\r\n%bCache-Control: no-store\r\nX-Request-Id: %b\r\n%b\r\n" % (
+        status,
+        HTTPStatus(status).phrase.encode(),
+        length,
+        request_id,
+        b"Connection: close\r\n" if close else b"",
+    )
 
 
 def wake_fields(report: Woken) -> bytes:

@@ -70,6 +70,8 @@ class Demand:
     epoch: int | None = None
     """At a door: the epoch that the edge's route was made for."""
     request_id: str = ""
+    is_quiet: bool = False
+    """No activity of the actor, and nothing to wake it for (A4)."""
     navigates: bool = False
     """A browser would show what comes."""
     deadline: float = 0.0

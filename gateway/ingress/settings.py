@@ -1,6 +1,7 @@
 """The relay's own settings: limits and budgets, each with what happens when it is reached."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 
 
@@ -63,5 +64,8 @@ class RelaySettings:
     """How often a request may be repeated after stale routes and refused connects (A77)."""
     trusted: tuple[IPv4Network | IPv6Network, ...] = ()
     """Proxies in front of us whose X-Forwarded-* and X-Request-Id are believed."""
+    asleep: Mapping[bytes, int] = field(default_factory=dict)
+    """Paths and the status that answers them where their actor would have to be woken; where it
+    runs they are no activity of it (A4)."""
     scheme: str = "http"
     """What X-Forwarded-Proto says of requests that came here directly."""

@@ -12,7 +12,9 @@ class DoorUsher:
 
     def admit(self, demand: Demand) -> Ticket | None:
         try:
-            return self._door.admit(demand.actor, demand.port, demand.uid, demand.epoch)
+            return self._door.admit(
+                demand.actor, demand.port, demand.uid, demand.epoch, demand.is_quiet
+            )
         except LifecycleError as error:
             raise refusal(error, demand.actor, demand.request_id) from error
 

@@ -132,7 +132,7 @@ class EdgeUsher:
     def admit(self, demand: Demand) -> Ticket | None:
         if self._local is not None:
             try:
-                ticket = self._local.admit(demand.actor, demand.port)
+                ticket = self._local.admit(demand.actor, demand.port, quiet=demand.is_quiet)
             except LifecycleError as error:
                 raise refusal(error, demand.actor, demand.request_id) from error
             if ticket is not None:

@@ -9,6 +9,7 @@ from prometheus_client.core import Metric
 
 from gateway.ingress.hop import DoorNaming
 from gateway.ingress.relay import Relay
+from gateway.ingress.settings import RelaySettings
 from gateway.settings import BadSettings, Settings
 from gateway.wiring.backbone import Backbone, Part
 from gateway.wiring.doorway import DoorUsher
@@ -99,7 +100,13 @@ class WorkerPart:
         self.host = Host(kit, worker=places.worker_id(settings.worker.id))
         self.host.labels = dict(settings.worker.labels)
         self.door = Door(self.host)
-        self.relay = Relay(naming=DoorNaming(key=backbone.keys.door), usher=DoorUsher(self.door))
+        self.relay = Relay(
+            naming=DoorNaming(key=backbone.keys.door),
+            usher=DoorUsher(self.door),
+            settings=RelaySettings(
+                asleep={path.encode(): status for path, status in settings.edge.asleep.items()}
+            ),
+        )
         self.relays = [self.relay]
         """Every relay that may hold connections to actors here: the door, and the edge of this
         process where there is one."""

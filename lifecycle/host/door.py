@@ -25,14 +25,20 @@ class Door:
         self._residents = host.residents
 
     def admit(
-        self, actor: "ActorId", port: str = "", uid: str | None = None, epoch: int | None = None
+        self,
+        actor: "ActorId",
+        port: str = "",
+        uid: str | None = None,
+        epoch: int | None = None,
+        quiet: bool = False,
     ) -> ActorTicket | None:
-        """A ticket, or None when this needs waiting. Raises NoSuchPort, NotHere (another uid)."""
+        """A ticket, or None when this needs waiting. Raises NoSuchPort, NotHere (another uid).
+        A `quiet` one is no activity of the actor."""
         residence = self._residents.get(actor)
         if residence is None or not residence.gate.is_open:
             return None
         _check_route(residence, uid, epoch)
-        return residence.gate.take(port)
+        return residence.gate.take(port, quiet)
 
     async def admit_waiting(
         self,

@@ -32,24 +32,28 @@ class WakeTimes:
 class ActorTicket:
     """One open request on an actor that runs here."""
 
-    __slots__ = ("_cut", "_gate", "pool_key", "target", "wake")
+    __slots__ = ("_cut", "_gate", "is_quiet", "pool_key", "target", "wake")
 
     hop_fields = b""
     is_hop = False
 
-    def __init__(self, gate: "Gate", target: "Endpoint", pool_key: object) -> None:
+    def __init__(
+        self, gate: "Gate", target: "Endpoint", pool_key: object, is_quiet: bool = False
+    ) -> None:
         self._gate: Gate | None = gate
         self._cut: Callable[[], None] | None = None
         self.target = target
         self.pool_key = pool_key
         self.wake: WakeTimes | None = None
+        self.is_quiet = is_quiet
+        """It holds the actor while it is open, but does not count as activity."""
 
     def is_valid(self) -> bool:
         gate = self._gate
         return gate is not None and gate.may_serve()
 
     def touch(self) -> None:
-        if self._gate is not None:
+        if self._gate is not None and not self.is_quiet:
             self._gate.touch()
 
     def on_cut(self, cut: Callable[[], None]) -> None:
@@ -146,7 +150,7 @@ class Gate:
     def touch(self) -> None:
         self.last_active = self._clock()
 
-    def take(self, port: str) -> ActorTicket | None:
+    def take(self, port: str, quiet: bool = False) -> ActorTicket | None:
         """A ticket now, or None when the gate is shut or the worker's lease is over."""
         if not self.is_open or not self.may_serve():
             return None
@@ -154,7 +158,7 @@ class Gate:
         if way is None:
             endpoint = self._endpoint(port)
             way = self._ways[port] = (endpoint, (self._slug, endpoint.port))
-        ticket = ActorTicket(self, way[0], way[1])
+        ticket = ActorTicket(self, way[0], way[1], quiet)
         self._tickets.add(ticket)
         return ticket
 
@@ -189,7 +193,8 @@ class Gate:
 
     def give_back(self, ticket: ActorTicket) -> None:
         self._tickets.discard(ticket)
-        self.last_active = self._clock()
+        if not ticket.is_quiet:
+            self.last_active = self._clock()
         if not self._tickets:
             self._stir()
 

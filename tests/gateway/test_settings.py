@@ -107,6 +107,8 @@ def test_a_wrong_variable_is_named(environ: dict[str, str], message: str) -> Non
         ("edge: 5", "edge: expected `object`, got `int`"),
         ("edge: {processes: [1]}", "edge.processes: expected `int`, got `array`"),
         ("worker: {labels: {a: [b]}}", "worker.labels[...]: expected `str`, got `array`"),
+        ("edge: {asleep: {favicon.ico: 204}}", "edge.asleep: 'favicon.ico' is no path"),
+        ("edge: {asleep: {/a: 101}}", "edge.asleep: /a: 101 is no status for it"),
         ("- edge", "settings are one mapping"),
         ("edge: {}\nedge: {}", "line 2: 'edge' is given twice"),
         ("edge: {", "line 2: not YAML"),

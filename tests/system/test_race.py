@@ -24,7 +24,7 @@ def restless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 
 
 @pytest.mark.timeout(300)
-def test_p4_r2_a26_a54_five_hundred_rounds_of_a_suspend_against_a_request(
+def test_p4_r2_a26_a38_a54_five_hundred_rounds_of_a_suspend_against_a_request(
     restless: Process,
 ) -> None:
     """Every request is answered, and the counter on disk counts each of them exactly once."""

@@ -185,7 +185,7 @@ async def test_a51_requests_above_an_actors_limit_are_429_and_another_actors_are
             writer.close()
 
 
-async def test_a6_a_request_budget_ends_in_504_or_a_break_and_is_off_by_default() -> None:
+async def test_a6_a37_a_request_budget_ends_in_504_or_a_break_and_is_off_by_default() -> None:
     async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         if b"GET /half " in head:
@@ -235,7 +235,7 @@ async def test_a_drain_survives_clients_that_were_reset_under_it() -> None:
 POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 
 
-async def test_r27_a_connection_with_bytes_too_many_is_not_used_again() -> None:
+async def test_r27_a37_a_connection_with_bytes_too_many_is_not_used_again() -> None:
     connections = 0
 
     async def too_much(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -396,3 +396,27 @@ def test_an_answer_given_before_the_body_was_read_is_not_lost_with_the_connectio
                 writer.transport.abort()
 
     runner(upload())
+
+
+async def test_a4_a_path_set_so_is_answered_while_its_actor_sleeps_and_wakes_nobody() -> None:
+    settings = RelaySettings(asleep={b"/favicon.ico": 204, b"/healthz": 200})
+    usher = FakeUsher(asleep=True)
+    async with running(usher, settings=settings) as relay:
+        reader, writer = await relay.connect()
+        for path, line in (
+            (b"/favicon.ico?v=2", b"HTTP/1.1 204 No Content\r\n"),
+            (b"/healthz", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"),
+        ):
+            writer.write(b"GET %b HTTP/1.1\r\n" % path + HOST + b"\r\n")
+            head = await read_head(reader)
+            assert head.startswith(line) and field_of(head, "x-request-id")
+        writer.close()
+        assert usher.demands == [] and usher.tickets == []
+
+
+async def test_a4_such_a_path_reaches_an_actor_that_runs() -> None:
+    settings = RelaySettings(asleep={b"/favicon.ico": 204})
+    async with actor(answering(OK)) as port:
+        async with running(FakeUsher(port=port), settings=settings) as relay:
+            request = LAST.replace(b"GET / ", b"GET /favicon.ico ")
+            assert (await relay.talk(request)).endswith(b"ok")

@@ -4,15 +4,18 @@ to actors of its own process. Real hosts on the real table; the doors are asked 
 import asyncio
 import re
 import socket
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
+from gateway.ingress.codec.request import RequestFields
+from gateway.ingress.naming import EdgeNaming
 from gateway.ingress.seams import Demand, Reason, Refusal, Ticket
 from gateway.wiring.edge import DoorTarget, EdgeUsher
 from lifecycle.host.residence import Phase
-from lifecycle.messages import SuspendAsk
+from lifecycle.messages import Here, Phases, SuspendAsk
 from placement.changes import ActorChanged, Resync, TemplateChanged
 from placement.model import ActorId, ActorState
 from tests.lifecycle.gateway_side import GatewaySide, gateway_side
@@ -289,3 +292,27 @@ def test_a_door_may_be_any_of_three_kinds(
     if family != socket.AF_UNIX:
         assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     made.close()
+
+
+async def test_a15_ten_thousand_routes_cost_little_memory_and_a_request_still_one_look(
+    world: World,
+) -> None:
+    async with edge(world, most=20_000) as (usher, _):
+        here = Here(uid="u" * 26, epoch=3, worker="w1", door="unix:/run/d", phases=Phases())
+        actors = [ActorId("demo", f"c{number}") for number in range(10_000)]
+        naming = EdgeNaming()
+        hosts = [f"{actor.name}.demo.actors.localhost".encode() for actor in actors]
+        tracemalloc.start()
+        try:
+            for actor, host in zip(actors, hosts, strict=True):
+                usher._remember(actor, here)
+                naming.name(b"/", RequestFields(block=b"", host=host))
+            used, _peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert used / len(actors) < 2048
+        for actor in actors:
+            assert usher.admit(wanting(actor)) is not None  # without waiting, whichever it is
+        for host in hosts:
+            fields = RequestFields(block=b"", host=host)
+            assert naming.name(b"/", fields) is naming.name(b"/x", fields)

@@ -131,3 +131,18 @@ async def test_cutting_calls_whoever_left_a_way_to_be_cut() -> None:
     assert gate.cut_all() == 1 and cut == ["cut"]
     ticket.close()
     assert gate.cut_all() == 0
+
+
+async def test_a4_a33_a_quiet_ticket_holds_the_actor_but_is_no_activity() -> None:
+    gate = gate_of(Stirs())
+    gate.open()
+    gate.last_active = before = gate.last_active - 60
+    ticket = gate.take("", quiet=True)
+    assert ticket is not None and gate.tickets == 1
+    ticket.touch()
+    ticket.close()
+    assert gate.last_active == before and gate.tickets == 0
+    loud = gate.take("")
+    assert loud is not None
+    loud.close()
+    assert gate.last_active > before

@@ -86,7 +86,7 @@ def test_a70_what_http_1_1_does_not_have_is_501(text: bytes) -> None:
     assert fault_of(text) is Fault.NOT_IMPLEMENTED
 
 
-def test_a34_a_head_of_60_kib_passes_and_one_of_65_does_not() -> None:
+def test_a34_a55_a_head_of_60_kib_passes_and_one_of_65_does_not() -> None:
     line = b"GET / HTTP/1.1\r\nHost: a\r\nCookie: "
     assert scan(line + b"c" * 60_000 + b"\r\n\r\n").size > 60_000
     assert fault_of(line + b"c" * 66_000 + b"\r\n\r\n") is Fault.HEAD_TOO_LARGE
