@@ -46,6 +46,12 @@ def of_host(host: Host) -> Iterator[Metric]:
         ["direction"],
         {(d,): meters.snapshot_bytes[d] for d in ("written", "read")},
     )
+    yield counter(
+        "rouse_forgotten_writes",
+        "Answers that the table had forgotten, by what became of them.",
+        ["outcome"],
+        {(outcome,): meters.forgotten[outcome] for outcome in ("owned", "committed", "ended")},
+    )
     yield counter("rouse_fenced", "Times the lease was lost.", [], {(): meters.fenced})
 
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from lifecycle.errors import DependencyAway, LifecycleError, NoSuchActor
 from lifecycle.host import waking
+from lifecycle.host.comparing import Comparing
 from lifecycle.host.kit import Kit
 from lifecycle.host.life import live
 from lifecycle.host.places import Copy, Note
@@ -27,7 +28,7 @@ from lifecycle.messages import (
 )
 from placement.errors import LeaseHeld, PlacementError
 from placement.leases import Lease, boot_time
-from placement.model import ActorId, Claimant, WorkerRecord, new_uid
+from placement.model import ActorId, ActorRecord, Claimant, WorkerRecord, new_uid
 from runtimes.logs import tail
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Host:
         self._lease: Lease | None = None
         self.registered = asyncio.Event()
         self._residents: dict[ActorId, Residence] = {}
+        self._comparing = Comparing(kit, self._residents, self._leased)
         self._unsure: set[ActorId] = set()
         self._group: asyncio.TaskGroup | None = None
         self.is_draining = False
@@ -87,6 +89,7 @@ class Host:
             runtimes=tuple(str(r) for r in self.kit.drivers),
             labels=self.labels,
             draining=self.is_draining,
+            histories=self._comparing.looked,
         )
 
     async def status(self) -> WorkerStatus:
@@ -152,7 +155,9 @@ class Host:
     async def _keep_lease(self) -> None:
         while True:
             assert self._lease is not None
-            await self._lease.run(self.describe)
+            await self._lease.run(self.describe, self._compare)
+            if self._lease is not None and self._lease.is_forgotten and not self._is_withdrawn:
+                self._comparing.has_forgotten("a lease that lives is not there")
             if self._is_withdrawn:
                 return
             # Lost: nothing is served from here on (every ticket asks the clock); the residences
@@ -165,6 +170,30 @@ class Host:
             for residence in self._residents.values():
                 residence.stir()
             await self._register()
+
+    async def _compare(self) -> None:
+        await self._comparing.compare(self.is_sure_until())
+
+    def _leased(self) -> str | None:
+        return self._incarnation if self.has_lease() else None
+
+    # What its residences ask of it (kit.Owner).
+
+    def renew_soon(self) -> None:
+        if self._lease is not None:
+            self._lease.renew_soon()
+
+    async def has_lost_writes(self) -> bool:
+        return await self._comparing.has_lost_writes(self.worker)
+
+    def is_sure_until(self) -> float:
+        return boot_time() if self._lease is None else self._lease.expires_at
+
+    def fell_asleep(self, record: ActorRecord) -> None:
+        self._comparing.fell_asleep(record)
+
+    def asleep(self, actor: ActorId) -> ActorRecord | None:
+        return self._comparing.asleep(actor)
 
     async def next_lease(self, after: str) -> None:
         while self._incarnation == after or not self.has_lease():
@@ -344,8 +373,7 @@ class Host:
         """Take no more wakes; suspend each actor when its requests have ended. Returns when none is
         left; the caller sets the limit and may call `cut` when it is over."""
         self.is_draining = True
-        if self._lease is not None:
-            self._lease.renew_soon()  # no gateway should try this worker for another heartbeat
+        self.renew_soon()  # no gateway should try this worker for another heartbeat
         while self._residents:
             residences = list(self._residents.values())
             async with asyncio.TaskGroup() as group:

@@ -10,7 +10,7 @@ from lifecycle.host.meters import HostMeters
 from lifecycle.host.places import Places
 from lifecycle.snapshots.vault import Vault
 from placement.leases import Leases
-from placement.model import ActorId, BackOff, Claimant
+from placement.model import ActorId, ActorRecord, BackOff, Claimant
 from placement.table import Table
 from runtimes.base import Driver, RuntimeClass
 
@@ -47,6 +47,28 @@ class Owner(Protocol):
 
     async def next_lease(self, after: str) -> None:
         """Return when the worker is registered in another incarnation than `after`."""
+        ...
+
+    def renew_soon(self) -> None:
+        """Compare all that runs here with the table now, and not only at the next renewal."""
+        ...
+
+    async def has_lost_writes(self) -> bool:
+        """Is the table known to have forgotten something since a moment ago? Raises
+        PlacementError."""
+        ...
+
+    def is_sure_until(self) -> float:
+        """On `boot_time`: the end of the lease as of the last look at the table. What a later look
+        finds forgotten may be served until then, and not longer."""
+        ...
+
+    def fell_asleep(self, record: ActorRecord) -> None:
+        """This was the answer to a suspend; a failover may forget it yet."""
+        ...
+
+    def asleep(self, actor: ActorId) -> ActorRecord | None:
+        """What `fell_asleep` was told of it a moment ago."""
         ...
 
     def leave_unsure(self, actor: ActorId) -> None:

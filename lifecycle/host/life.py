@@ -7,10 +7,16 @@ from collections.abc import Awaitable, Callable
 from lifecycle.errors import ActorBusy, Fenced
 from lifecycle.host import sleeping, waking
 from lifecycle.host.reaper import Do, decide
+from lifecycle.host.reasserting import assert_again
 from lifecycle.host.residence import Broken, LeaseLost, Phase, Residence, Superseded
 from runtimes.base import Exit, RuntimeFailure
 
 log = logging.getLogger(__name__)
+
+
+class NotOurs(Exception):
+    """The actor has another owner, or is no more: this copy ends."""
+
 
 _CUT_WAIT_S = 5.0
 """After a forced suspend cut the open tickets: how long the relay may take to close them."""
@@ -85,6 +91,9 @@ async def _step(r: Residence) -> bool:
         if not r.has_lease():
             await _regain(r)
             return False
+        if r.doubted_until is not None:
+            await _find_out(r)
+            return False  # much may have changed while the table was asked
         if r.exit is not None:
             return await sleeping.after_exit(r)
         step = decide(r.view(), r.rules())
@@ -105,7 +114,10 @@ async def _step(r: Residence) -> bool:
         await _end(r, error)
     except LeaseLost:
         log.warning("lease ended under a write", extra={"actor": str(r.actor)})
-    except Superseded as error:
+    except Superseded:
+        r.was_refused = True
+        r.doubt()
+    except NotOurs as error:
         # Another owner's word is in the table: whatever we hold is nobody's (P1).
         log.warning("copy discarded", extra={"actor": str(r.actor), "why": str(error)})
         return True
@@ -174,6 +186,16 @@ async def _suspend(r: Residence) -> bool:
     return await sleeping.suspend(r, r.order)
 
 
+async def _find_out(r: Residence) -> None:
+    """The table was found to say otherwise than it did. Raises NotOurs."""
+    if not await assert_again(r):
+        raise NotOurs("the record says otherwise")
+    if r.exit is None and not r.is_frozen:
+        await r.serve_again()
+    elif r.phase is not Phase.RUNNING:
+        r.phase = Phase.FROZEN
+
+
 async def _regain(r: Residence) -> None:
     """The lease is over: serve nothing, freeze, and claim what is still ours by the record.
 
@@ -188,6 +210,6 @@ async def _regain(r: Residence) -> None:
             await r.freeze()
         except (RuntimeFailure, Broken) as error:
             await _end(r, error)  # it must not run while somebody else may
-    if not await waking.own_again(r):
-        raise Superseded("the record moved on while the lease was over")
+    if not await waking.own_again(r) and not await assert_again(r):
+        raise NotOurs("the record moved on while the lease was over")
     r.phase = Phase.FROZEN  # the next request thaws it

@@ -20,6 +20,7 @@ from lifecycle.host.reaper import YIELDS, Order, Rules, View
 from lifecycle.messages import Here, Phases, Refused, Resident, There
 from lifecycle.templates import Template
 from placement.errors import TableUnavailable
+from placement.leases import boot_time
 from placement.model import ActorId, ActorRecord, Answer, Fence, new_uid
 from runtimes.base import Driver, Exit, Handle, Inspection, RuntimeFailure
 
@@ -72,6 +73,10 @@ class Residence:
         """Of the files in the last snapshot that was made here."""
         self.order: Order | None = None
         self.order_done: asyncio.Future[None] | None = None
+        self.doubted_until: float | None = None
+        """The record was found to have forgotten us: on `boot_time`, how long that may wait."""
+        self.was_refused = False
+        """A write of ours was."""
         self.stirred = asyncio.Event()
         self._cpu_s = 0.0
         self._cpu_at = 0.0
@@ -135,6 +140,8 @@ class Residence:
         return self.owner.has_lease(self.incarnation)
 
     def may_serve(self) -> bool:
+        if self.doubted_until is not None and boot_time() >= self.doubted_until:
+            return False
         return self.phase is Phase.RUNNING and self.has_lease()
 
     def here(self, *, began: bool = False) -> Here:
@@ -147,6 +154,12 @@ class Residence:
             phases=self.phases,
             began=began,
         )
+
+    def doubt(self) -> None:
+        """The table may have forgotten us, or somebody else owns it: to be found out."""
+        if self.doubted_until is None:
+            self.doubted_until = self.owner.is_sure_until()
+        self.stir()
 
     # Asked by others.
 

@@ -52,6 +52,7 @@ async def suspend(r: Residence, order: Order | None) -> bool:
         return False
     # Nothing may come between here and the call: from now on only its answer decides.
     await _commit(r, snapshot)
+    r.owner.fell_asleep(r.record)
     r.kit.meters.suspends["committed", cause] += 1
     r.kit.meters.phase("suspend", time.monotonic() - began)
     log.info(
@@ -210,6 +211,7 @@ async def after_exit(r: Residence) -> bool:
                 f, snapshot=snapshot, active_ms=active_ms, reason=reason, call=call
             )
         )
+        r.owner.fell_asleep(r.record)
     r.kit.meters.suspends["committed", Cause.EXIT] += 1
     await _discard(r, snapshot)
     r.settle_order()

@@ -21,6 +21,7 @@ from lifecycle.errors import (
 )
 from lifecycle.host.places import Note, boot_id
 from lifecycle.host.readiness import NotReady, wait_ready
+from lifecycle.host.reasserting import commit_again
 from lifecycle.host.residence import LeaseLost, Residence, Superseded
 from lifecycle.messages import Phases, Refused, There
 from placement.errors import PlacementError, TableUnavailable
@@ -105,7 +106,8 @@ async def _claim(r: Residence) -> ActorRecord | There:
         )
         match answer.outcome:
             case Outcome.DONE if answer.record is not None:
-                return answer.record
+                if await _stands(r, answer.record, answer.history):
+                    return answer.record
             case Outcome.NOT_FOUND:
                 raise NoSuchActor(f"no actor {r.actor}", actor=r.actor)
             case Outcome.BACKING_OFF:
@@ -132,6 +134,8 @@ async def _settle_held(r: Residence, held: ActorRecord) -> ActorRecord | There |
     table, leases, me = r.kit.table, r.kit.leases, r.owner.claimant()
     assert held.worker is not None and held.incarnation is not None
     if (held.worker, held.incarnation) == (me.worker, me.incarnation):
+        if await commit_again(r, held):
+            return None
         # A claim of ours whose answer was lost: this worker has no such copy, so nobody has.
         await _known(
             r,
@@ -152,16 +156,30 @@ async def _settle_held(r: Residence, held: ActorRecord) -> ActorRecord | There |
                 call=call,
             ),
         )
-        if answer.is_done:
-            log.warning(
-                "actor taken over", extra={"actor": str(r.actor), "lost_worker": held.worker}
-            )
-            return answer.record
-        return None
+        if not answer.is_done or answer.record is None:
+            return None
+        log.warning("actor taken over", extra={"actor": str(r.actor), "lost_worker": held.worker})
+        return answer.record if await _stands(r, answer.record, answer.history) else None
     worker = await leases.worker(held.worker)
     if worker is None:
         return None
     return There(worker=worker.worker, rpc=worker.rpc)
+
+
+async def _stands(r: Residence, claimed: ActorRecord, history: str) -> bool:
+    """Is the claim good? By the record of a table that may have forgotten writes it is not before
+    every worker has looked: one of them may run a copy, and owns it anew then."""
+    histories = r.kit.leases.histories
+    if histories.is_settled(history):
+        return True
+    r.owner.renew_soon()  # we are one of them
+    try:
+        await histories.settle(history)
+        seen = await r.kit.table.read(r.actor)
+    except PlacementError as error:
+        r.owner.leave_unsure(r.actor)
+        raise DependencyAway(f"the placement table is away: {error}", actor=r.actor) from error
+    return seen is not None and (seen.uid, seen.revision) == (claimed.uid, claimed.revision)
 
 
 async def _moves(r: Residence, held: ActorRecord) -> bool:
@@ -361,5 +379,8 @@ async def _own_again(r: Residence) -> bool | None:
     r.record = mine
     r.write_note(msgspec.structs.replace(r.note, epoch=mine.epoch, claimants=()))
     if mine.state is ActorState.WAKING:
+        # Others may have had it while our lease was over, by claims that are forgotten since.
+        for history in await r.kit.leases.histories.now():
+            await r.kit.leases.histories.settle(history)
         await r.write(lambda fence, call: table.ready(fence, call=call))
     return True

@@ -1,0 +1,83 @@
+"""Histories: whose data the table's servers have, and whether every worker has looked at it.
+
+A server that is promoted or started anew has another history (its replication id), and may have
+forgotten what was answered before. Until every worker has compared what it runs with the records of
+that history, or its lease is over, a copy may run of which a record says nothing: who claims by
+such a record waits (`settle`), and serves nothing meanwhile.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from redis.asyncio import RedisCluster
+
+from placement.connect import Client
+from placement.errors import reaching
+
+if TYPE_CHECKING:
+    from placement.leases import Leases
+    from placement.model import WorkerRecord
+
+log = logging.getLogger(__name__)
+
+_LOOK_S = 0.05
+
+
+def have_all_looked(history: str, workers: "Iterable[WorkerRecord]") -> bool:
+    """Has every worker whose lease lives compared what it runs under this history?"""
+    return all(history in worker.histories for worker in workers)
+
+
+class Histories:
+    """What one process knows of them."""
+
+    def __init__(self, redis: Client, leases: "Leases", clock: Callable[[], float]) -> None:
+        self._redis = redis
+        self._leases = leases
+        self._clock = clock
+        self._settled: set[str] = {""}
+        self._first_seen: dict[str, float] = {}
+        self._looking = asyncio.Lock()
+
+    def __repr__(self) -> str:
+        return f"<Histories {len(self._settled) - 1} settled, {len(self._first_seen)} new>"
+
+    async def now(self) -> tuple[str, ...]:
+        """Of every server that takes writes; empty where they do not tell."""
+        async with reaching():
+            if isinstance(self._redis, RedisCluster):
+                told: Any = await self._redis.info("replication", target_nodes="primaries")
+                # Of one node redis-py gives the answer itself, of several one by name.
+                several = told.values() if "role" not in told else (told,)
+            else:
+                several = (await self._redis.info("replication"),)
+        return tuple(sorted(str(each["master_replid"]) for each in several if each))
+
+    def is_settled(self, history: str) -> bool:
+        return history in self._settled
+
+    async def settle(self, history: str) -> None:
+        """Return once no copy can run that this history has forgotten. Raises Unavailable."""
+        if history in self._settled:
+            return
+        async with self._looking:  # one looks for all
+            if history not in self._settled:
+                await self._wait(history)
+
+    async def _wait(self, history: str) -> None:
+        now = self._clock()
+        # Whoever has not looked by then has not renewed either: both are one step.
+        until = self._first_seen.setdefault(history, now) + self._leases.ttl_s
+        until += self._leases.margin_s
+        said = False
+        while self._clock() < until:
+            if have_all_looked(history, await self._leases.workers()):
+                break
+            if not said:
+                log.warning("table may have forgotten writes: waiting for its workers")
+                said = True
+            await asyncio.sleep(_LOOK_S)
+        self._settled.add(history)
+        self._first_seen.pop(history, None)
