@@ -40,23 +40,26 @@ class Verdict(StrEnum):
     """Somebody else's word is newer: our copy ends before it serves again."""
 
 
-def judge(mine: Standing, seen: Standing | None, *, is_lossy: bool = False) -> Verdict:
+def judge(
+    mine: Standing, seen: Standing | None, *, is_lossy: bool = False, was_alone: bool = False
+) -> Verdict:
     """`mine` is the last answer that the owner was given, `seen` a record read after it.
     `is_lossy`: the table is known to have lost writes since, so that a missing record may be lost
-    and not deleted."""
+    and not deleted. `was_alone`: our lease has held since before anything was forgotten, and we
+    have not said that we looked: nobody else can serve since, whatever the record says."""
     if seen is None:
         return Verdict.OURS if is_lossy else Verdict.THEIRS
     if seen.uid != mine.uid:
         # Deleted and made anew, or forgotten and made anew; in doubt the table is right.
-        return _over(mine, seen) if is_lossy else Verdict.THEIRS
+        return _over(mine, seen, was_alone) if is_lossy else Verdict.THEIRS
     if seen.epoch > mine.epoch:
         return Verdict.THEIRS
     if seen.epoch < mine.epoch:
-        return _over(mine, seen)
+        return _over(mine, seen, was_alone)
+    if seen.state is ActorState.WAKING and mine.state is not ActorState.WAKING:
+        return Verdict.OURS  # a claim of an epoch that was ours: nothing was served by it
     if seen.state in OWNED and seen.worker != mine.worker:
-        # A claim of an epoch that was ours. Before `ready` nothing was served by it; after it the
-        # two are equal, and the one in the table stays.
-        return Verdict.OURS if seen.state is ActorState.WAKING else Verdict.THEIRS
+        return Verdict.THEIRS  # the two are equal, and the one in the table stays
     if seen.revision < mine.revision:
         return Verdict.OURS
     if seen.state in OWNED or seen.state is mine.state:
@@ -65,9 +68,9 @@ def judge(mine: Standing, seen: Standing | None, *, is_lossy: bool = False) -> V
     return Verdict.OURS if seen.revision == mine.revision else Verdict.THEIRS
 
 
-def _over(mine: Standing, seen: Standing) -> Verdict:
+def _over(mine: Standing, seen: Standing, was_alone: bool) -> Verdict:
     is_served = seen.state in OWNED and seen.state is not ActorState.WAKING
-    if not is_served or seen.worker == mine.worker:
+    if was_alone or not is_served or seen.worker == mine.worker:
         return Verdict.OURS
     is_higher = mine.epoch > seen.epoch
     is_durable = bool(mine.snapshot) and mine.snapshot != seen.snapshot

@@ -212,7 +212,7 @@ class Answer:
     record: ActorRecord | None
     retry_after_ms: int = 0
     history: str = ""
-    """Of claim, take_over and reassert: the server's history, see `histories`."""
+    """Of claim, take_over, ready and reassert: the server's history, see `histories`."""
 
     @property
     def is_done(self) -> bool:

@@ -47,6 +47,12 @@ def of_host(host: Host) -> Iterator[Metric]:
         {(d,): meters.snapshot_bytes[d] for d in ("written", "read")},
     )
     yield counter(
+        "rouse_checkpoints",
+        "Periodic checkpoints, by what became of them.",
+        ["result"],
+        {(r,): meters.checkpoints[r] for r in ("saved", "unchanged", "yielded", "failed")},
+    )
+    yield counter(
         "rouse_forgotten_writes",
         "Answers that the table had forgotten, by what became of them.",
         ["outcome"],

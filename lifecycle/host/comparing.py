@@ -34,6 +34,8 @@ class Comparing:
         self._holds = holds
         """The incarnation whose lease lives by our own clock."""
         self._histories: tuple[str, ...] | None = None
+        self._looked_as: str | None = None
+        """Our incarnation at the last look."""
         self._lossy_until = 0.0
         self._asleep: OrderedDict[ActorId, tuple[float, ActorRecord]] = OrderedDict()
         self.looked: tuple[str, ...] = ()
@@ -94,18 +96,18 @@ class Comparing:
                 r = self._residents.get(actor)
                 # Left since, or owned anew: then this look was of the copy before.
                 if r is not None and r.claimed and r.record.epoch == mine[actor].epoch:
-                    r.doubted_until = r.doubted_until or until
+                    if r.doubted_until is None:
+                        r.doubted_until = until
                     r.stir()
-        if is_new:
-            await self._commit_again()
-        self._histories = histories
-        # One that is fenced serves nothing before it is owned anew.
-        in_doubt = (
-            r
+        if is_new and not await self._commit_again():
+            return  # nothing is told before the next look
+        self._histories, self._looked_as = histories, self._holds()
+        # One that is fenced, or whose time is over, serves nothing before all have looked.
+        now = boot_time()
+        if not any(
+            r.doubted_until is not None and now < r.doubted_until and r.phase is not Phase.FENCED
             for r in self._residents.values()
-            if r.doubted_until is not None and r.phase is not Phase.FENCED
-        )
-        if not any(in_doubt):
+        ):
             self.looked = histories
 
     async def _read(self, actors: list[ActorId]) -> dict[ActorId, ActorRecord | None]:
@@ -116,13 +118,19 @@ class Comparing:
             log.error("records cannot be compared", extra={"why": str(error)})
             return {}
 
-    async def _commit_again(self) -> None:
-        """What was put to sleep here a moment ago, and is forgotten."""
+    async def _commit_again(self) -> bool:
+        """What was put to sleep here a moment ago, and is forgotten. False when a record moved
+        meanwhile. A wake that has claimed by such a record waits for this look."""
+        is_whole, was_alone = True, self._holds() == self._looked_as
         slept = {actor: record for actor, (_, record) in self._asleep.items()}
         for actor, seen in (await self._read(list(slept))).items():
-            if actor in self._residents:
-                continue  # its claim told whether it is settled
-            if judge(slept[actor], seen, is_lossy=True) is Verdict.OURS:
+            r = self._residents.get(actor)
+            if r is not None and r.claimed and r.record.state in _SERVED:
+                continue  # woken since, by a record that knew of it
+            verdict = judge(slept[actor], seen, is_lossy=True, was_alone=was_alone)
+            if verdict is Verdict.OURS:
                 answer = await self._kit.table.recommit(slept[actor], seen)
+                is_whole &= answer.is_done
                 if answer.is_done:
                     tell_committed(self._kit.meters.forgotten, slept[actor])
+        return is_whole

@@ -58,11 +58,6 @@ class Owner(Protocol):
         PlacementError."""
         ...
 
-    def is_sure_until(self) -> float:
-        """On `boot_time`: the end of the lease as of the last look at the table. What a later look
-        finds forgotten may be served until then, and not longer."""
-        ...
-
     def fell_asleep(self, record: ActorRecord) -> None:
         """This was the answer to a suspend; a failover may forget it yet."""
         ...

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from lifecycle.errors import ActorBusy, Fenced
 from lifecycle.host import sleeping, waking
+from lifecycle.host.checkpointing import checkpoint
 from lifecycle.host.reaper import Do, decide
 from lifecycle.host.reasserting import assert_again
 from lifecycle.host.residence import Broken, LeaseLost, Phase, Residence, Superseded
@@ -102,6 +103,8 @@ async def _step(r: Residence) -> bool:
                 await _wait(r, step.until)
             case Do.THAW:
                 await r.serve_again()
+            case Do.CHECKPOINT:
+                await checkpoint(r)
             case Do.FREEZE:
                 await _freeze_if_idle(r)
             case Do.CUT:
@@ -115,8 +118,9 @@ async def _step(r: Residence) -> bool:
     except LeaseLost:
         log.warning("lease ended under a write", extra={"actor": str(r.actor)})
     except Superseded:
-        r.was_refused = True
-        r.doubt()
+        # Somebody else may have it already: nothing is served until that is known.
+        r.was_refused, r.doubted_until = True, 0.0
+        r.gate.shut()
     except NotOurs as error:
         # Another owner's word is in the table: whatever we hold is nobody's (P1).
         log.warning("copy discarded", extra={"actor": str(r.actor), "why": str(error)})

@@ -14,6 +14,7 @@ import msgspec
 from lifecycle.host.residence import LeaseLost, Residence
 from placement.errors import PlacementError, TableUnavailable
 from placement.forgotten import Verdict, judge
+from placement.leases import boot_time
 from placement.model import ActorRecord, Answer, Claimant, new_uid
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ async def assert_again(r: Residence) -> bool:
     """
     me = r.owner.claimant()
     while True:
-        verdict, seen = await _look(r, me)
+        verdict, seen, was_alone = await _look(r, me)
         match verdict:
             case Verdict.THEIRS:
                 if seen is not None and seen.worker != me.worker:
@@ -41,14 +42,15 @@ async def assert_again(r: Residence) -> bool:
                 r.record = seen
                 break
             case Verdict.OURS | Verdict.OURS_LATER:
-                if await _own(r, me, seen, is_later=verdict is Verdict.OURS_LATER):
+                is_later = verdict is Verdict.OURS_LATER
+                if await _own(r, me, seen, is_later=is_later, was_alone=was_alone):
                     break
     r.doubted_until, r.was_refused = None, False
     r.owner.renew_soon()
     return True
 
 
-async def _look(r: Residence, me: Claimant) -> tuple[Verdict, ActorRecord | None]:
+async def _look(r: Residence, me: Claimant) -> tuple[Verdict, ActorRecord | None, bool]:
     while r.owner.has_lease(me.incarnation):
         try:
             seen = await r.kit.table.read(r.actor)
@@ -56,15 +58,20 @@ async def _look(r: Residence, me: Claimant) -> tuple[Verdict, ActorRecord | None
             if seen is None or seen.uid != r.record.uid:
                 # Asked after the read: what was lost before it is known by now.
                 is_lossy = await r.owner.has_lost_writes()
-            return judge(r.record, seen, is_lossy=is_lossy), seen
+            # By then others may take the actor without us (`settle`): looked at after the read.
+            until = r.doubted_until
+            was_alone = r.has_lease() and until is not None and boot_time() < until
+            verdict = judge(r.record, seen, is_lossy=is_lossy, was_alone=was_alone)
+            return verdict, seen, was_alone
         except PlacementError:
             await asyncio.sleep(_ASK_AGAIN_S)
     raise LeaseLost
 
 
-async def _own(r: Residence, me: Claimant, seen: ActorRecord | None, *, is_later: bool) -> bool:
+async def _own(
+    r: Residence, me: Claimant, seen: ActorRecord | None, *, is_later: bool, was_alone: bool
+) -> bool:
     """False: the record moved since it was seen."""
-    was_fenced = r.record.incarnation != me.incarnation
     # Noted before, as in own_again: a next start must know the record as ours.
     claimants = (*r.note.claimants, me.incarnation)
     r.write_note(msgspec.structs.replace(r.note, claimants=claimants, was_ready=True))
@@ -80,9 +87,10 @@ async def _own(r: Residence, me: Claimant, seen: ActorRecord | None, *, is_later
     if is_later:
         # Whoever served by the record looks at it before its lease is renewed, and ends.
         await asyncio.sleep(leases.ttl_s + leases.margin_s)
-    elif was_fenced:
+    elif not was_alone:
         # Others may have had it meanwhile, by claims that are forgotten too.
         await leases.histories.settle(answer.history)
+    # Where we were alone nobody waits for more than this: the look that follows settles it.
     await r.write(lambda fence, call: r.kit.table.ready(fence, call=call))
     r.kit.meters.forgotten["owned"] += 1
     log.error(

@@ -69,6 +69,9 @@ class Residence:
         self.exit: Exit | None = None
         self.ready_at = 0.0
         self.not_before = 0.0
+        self.looked_at = 0.0
+        self.saved_as: bytes | None = None
+        """How its files looked (`checkpointing.look_of`) when they were last saved."""
         self.saved_bytes = 0
         """Of the files in the last snapshot that was made here."""
         self.order: Order | None = None
@@ -155,12 +158,6 @@ class Residence:
             began=began,
         )
 
-    def doubt(self) -> None:
-        """The table may have forgotten us, or somebody else owns it: to be found out."""
-        if self.doubted_until is None:
-            self.doubted_until = self.owner.is_sure_until()
-        self.stir()
-
     # Asked by others.
 
     def stir(self) -> None:
@@ -208,11 +205,14 @@ class Residence:
             last_active=self.gate.last_active,
             order=self.order,
             not_before=self.not_before,
+            looked_at=self.looked_at,
         )
 
     def rules(self) -> Rules:
         return Rules(
-            freeze_after=self.template.freeze_after_s, suspend_after=self.template.suspend_after_s
+            freeze_after=self.template.freeze_after_s,
+            suspend_after=self.template.suspend_after_s,
+            checkpoint_every=self.template.checkpoint_every_s,
         )
 
     # Freeze and thaw: local to the worker, the table does not know.
@@ -268,6 +268,18 @@ class Residence:
         if self.handle is not None:
             await self._cores_used()
 
+    async def run_on(self) -> None:
+        """After a standstill that was none of its clients' doing, and no rest either.
+
+        Raises Broken."""
+        if self.is_frozen and self.handle is not None:
+            await self._thaw(self.handle)
+        self.is_frozen = False
+        if not self.must_leave():
+            since = self.gate.last_active
+            self.gate.open()
+            self.gate.last_active = since
+
     async def is_computing(self) -> bool:
         """Does it use more than `busy_cores` though nobody calls? Its last request's work should
         not count, so a high average since it was let in is looked at once more, briefly."""
@@ -300,7 +312,7 @@ class Residence:
 
     # The table.
 
-    async def write(self, operation: Callable[[Fence, str], Awaitable[Answer]]) -> ActorRecord:
+    async def write(self, operation: Callable[[Fence, str], Awaitable[Answer]]) -> Answer:
         """Make one fenced call until its answer is known.
 
         Raises Superseded when the table refuses, LeaseLost when the lease ended first: the call may
@@ -318,7 +330,7 @@ class Residence:
         if not answer.is_done or answer.record is None:
             raise Superseded(str(answer.outcome))
         self.record = answer.record
-        return answer.record
+        return answer
 
     # What it leaves and tells.
 

@@ -83,7 +83,7 @@ async def _unless_wanted(
     """
     wanted, broken = False, None
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(_caught(work), name=f"suspend of {r.actor}")
+        task = group.create_task(caught(work), name=f"suspend of {r.actor}")
         while not task.done():
             # Cleared before the look: a request that comes after the look stirs again.
             r.stirred.clear()
@@ -111,7 +111,7 @@ async def _unless_wanted(
     return result
 
 
-async def _caught(work: Callable[[], Awaitable[T]]) -> T | Exception:
+async def caught(work: Callable[[], Awaitable[T]]) -> T | Exception:
     """An error is a result here: raised inside the group it would arrive wrapped."""
     try:
         return await work()

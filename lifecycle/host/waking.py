@@ -58,7 +58,7 @@ async def wake(r: Residence) -> bool:
             started = clock()
             r.write_note(msgspec.structs.replace(r.note, handle=r.handle))
             await _until_ready(r)
-        await r.write(lambda fence, call: r.kit.table.ready(fence, call=call))
+        await become_ready(r)
     except (Superseded, LeaseLost) as error:
         _refuse(r, DependencyAway(f"{r.actor}: ownership was lost while it woke: {error}"))
         return False
@@ -86,9 +86,19 @@ async def wake(r: Residence) -> bool:
     return True
 
 
+async def become_ready(r: Residence) -> None:
+    """The last call before it serves. Raises Superseded, LeaseLost, PlacementError.
+
+    Under a new history somebody else may have taken it over since we claimed it, and that may be
+    forgotten: it is ours only if the record still says so when all have looked."""
+    answer = await r.write(lambda fence, call: r.kit.table.ready(fence, call=call))
+    if not await _stands(r, r.record, answer.history):
+        raise Superseded("forgotten, and owned anew by another worker")
+
+
 async def let_in(r: Residence) -> None:
     assert r.handle is not None
-    r.ready_at = r.clock()
+    r.ready_at = r.looked_at = r.clock()
     r.gate.lead_to(r.handle.slug, r.handle.endpoints)
     await r.serve_again()
     if not r.awake.done():
@@ -379,8 +389,10 @@ async def _own_again(r: Residence) -> bool | None:
     r.record = mine
     r.write_note(msgspec.structs.replace(r.note, epoch=mine.epoch, claimants=()))
     if mine.state is ActorState.WAKING:
-        # Others may have had it while our lease was over, by claims that are forgotten since.
-        for history in await r.kit.leases.histories.now():
-            await r.kit.leases.histories.settle(history)
-        await r.write(lambda fence, call: table.ready(fence, call=call))
+        await become_ready(r)
+        return True
+    for history in await r.kit.leases.histories.now():
+        # An earlier try of ours, whose answer was lost.
+        if not await _stands(r, mine, history):
+            return None
     return True

@@ -50,7 +50,6 @@ def test_the_host_is_an_owner() -> None:
         "freed",
         "has_lease",
         "has_lost_writes",
-        "is_sure_until",
         "leave_unsure",
         "next_lease",
         "renew_soon",
