@@ -8,6 +8,7 @@ from prometheus_client.core import Metric
 from gateway.ingress.meters import BUCKETS_S
 from gateway.ingress.relay import Relay
 from gateway.telemetry import counter, gauge, histogram
+from lifecycle.host.health import Health
 from lifecycle.host.host import Host
 
 
@@ -46,6 +47,9 @@ def of_host(host: Host) -> Iterator[Metric]:
         ["direction"],
         {(d,): meters.snapshot_bytes[d] for d in ("written", "read")},
     )
+    yield counter("rouse_hung", "Programs that hung and were ended.", [], {(): meters.hung})
+    mute = sum(1 for r in host.residents.values() if r.health is not Health.WELL)
+    yield gauge("rouse_mute", "Running actors that fail their readiness.", [], {(): mute})
     yield counter(
         "rouse_checkpoints",
         "Periodic checkpoints, by what became of them.",

@@ -30,19 +30,22 @@ class WakeTimes:
 class ActorTicket:
     """One open request on an actor that runs here."""
 
-    __slots__ = ("_cut", "_gate", "pool_key", "target", "wake")
+    __slots__ = ("_asked", "_cut", "_gate", "pool_key", "target", "wake")
 
     hop_fields = b""
     is_hop = False
 
     def __init__(self, gate: "Gate", target: "Endpoint", pool_key: object) -> None:
         self._gate: Gate | None = gate
+        self._asked = 0
         self._cut: Callable[[], None] | None = None
         self.target = target
         self.pool_key = pool_key
         self.wake: WakeTimes | None = None
 
     def is_valid(self) -> bool:
+        """Asked before the first byte to the actor, and before the head of its answer."""
+        self._asked += 1
         gate = self._gate
         return gate is not None and gate.may_serve()
 
@@ -60,6 +63,10 @@ class ActorTicket:
     def close(self) -> None:
         gate, self._gate, self._cut = self._gate, None, None
         if gate is not None:
+            if self._asked > 1:
+                gate.unanswered = 0
+            else:
+                gate.unanswered += self._asked
             gate.give_back(self)
 
 
@@ -78,6 +85,7 @@ class Gate:
         "last_active",
         "may_serve",
         "queue",
+        "unanswered",
         "waiting",
     )
 
@@ -92,6 +100,8 @@ class Gate:
         self.actor = actor
         self.is_open = False
         self.waiting = 0
+        self.unanswered = 0
+        """Requests in a row that reached the actor and ended without the head of an answer."""
         self.queue = 256
         """Callers that may wait at once; the template says how many."""
         self.may_serve = may_serve

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from lifecycle.catalogue import KnownTemplates
+from lifecycle.host.health import Patience
 from lifecycle.host.kept import Kept
 from lifecycle.host.meters import HostMeters
 from lifecycle.host.places import Places
@@ -34,6 +35,9 @@ class HostSettings:
     retry_suspend_s: float = 5.0
     """After a suspend that failed (store away), how long until the next try."""
     back_off: BackOff = field(default_factory=BackOff)
+    probe_every_s: float = 10.0
+    """How often a running program is asked whether it is still ready."""
+    patience: Patience = field(default_factory=Patience)
 
 
 class Owner(Protocol):

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from lifecycle.errors import ActorBusy, Fenced
 from lifecycle.host import sleeping, waking
 from lifecycle.host.checkpointing import checkpoint
+from lifecycle.host.health import Health
+from lifecycle.host.probing import watch_health
 from lifecycle.host.reaper import Do, decide
 from lifecycle.host.reasserting import assert_again
 from lifecycle.host.residence import Broken, LeaseLost, Phase, Residence, Superseded
@@ -67,11 +69,13 @@ async def _leave(r: Residence, *, is_over: bool) -> None:
 async def _reside(r: Residence) -> None:
     async with asyncio.TaskGroup() as group:
         watch = group.create_task(_watch_exit(r), name=f"exit of {r.actor}")
+        probes = group.create_task(watch_health(r), name=f"health of {r.actor}")
         try:
             while not await _step(r):
                 pass
         finally:
             watch.cancel()
+            probes.cancel()
 
 
 async def _watch_exit(r: Residence) -> None:
@@ -97,6 +101,9 @@ async def _step(r: Residence) -> bool:
             return False  # much may have changed while the table was asked
         if r.exit is not None:
             return await sleeping.after_exit(r)
+        if r.health is Health.HUNG:
+            await _end_hung(r)
+            return False
         step = decide(r.view(), r.rules())
         match step.do:
             case Do.WAIT:
@@ -162,6 +169,12 @@ async def _end(r: Residence, error: Exception) -> None:
     r.gate.shut()
     await r.end_sandbox()
     r.exit = r.exit or Exit()
+
+
+async def _end_hung(r: Residence) -> None:
+    r.health, r.why_ended = Health.WELL, "hung: its readiness failed and requests got no answer"
+    r.kit.meters.hung += 1
+    await _end(r, RuntimeFailure(r.why_ended))
 
 
 async def _cut(r: Residence) -> None:

@@ -35,6 +35,7 @@ class HostMeters:
         self.suspends: Counter[tuple[str, str]] = Counter()
         self.phases: dict[str, Histogram] = {}
         self.snapshot_bytes: Counter[str] = Counter()
+        self.hung = 0
         self.checkpoints: Counter[str] = Counter()
         self.forgotten: Counter[str] = Counter()
         """What the table had forgotten: actors `owned` anew, suspends `committed` anew, copies

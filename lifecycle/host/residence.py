@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from lifecycle.errors import ActorBusy, Fenced, LifecycleError, NoSuchActor
 from lifecycle.host.gate import Gate
+from lifecycle.host.health import Health
 from lifecycle.host.kit import Kit, Owner
 from lifecycle.host.places import Copy, Note
 from lifecycle.host.reaper import YIELDS, Order, Rules, View
@@ -67,6 +68,9 @@ class Residence:
         self.phases = Phases()
         self.is_frozen = False
         self.exit: Exit | None = None
+        self.why_ended = ""
+        """Where we ended it and how it did says nothing."""
+        self.health = Health.WELL
         self.ready_at = 0.0
         self.not_before = 0.0
         self.looked_at = 0.0
@@ -290,6 +294,15 @@ class Residence:
             return False
         await asyncio.sleep(_CPU_LOOK_S)
         return await self._cores_used() > limit
+
+    async def uses_cpu(self) -> bool:
+        """Now, whatever it did before."""
+        first = await self._inspect()
+        await asyncio.sleep(_CPU_LOOK_S)
+        second = await self._inspect()
+        if first is None or second is None:
+            return False
+        return (second.cpu_s - first.cpu_s) / _CPU_LOOK_S > self.kit.settings.busy_cores
 
     async def _cores_used(self) -> float:
         """Average since the last look (or since it was let in); none where nobody can tell."""

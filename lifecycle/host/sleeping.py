@@ -195,7 +195,7 @@ async def after_exit(r: Residence) -> bool:
     r.gate.shut()
     r.gate.cut_all()
     r.phase = Phase.SUSPENDING
-    reason = str(r.exit)
+    reason = r.why_ended or str(r.exit)
     quick = r.clock() - r.ready_at < r.kit.settings.quick_exit_s
     log.warning("actor ended by itself", extra={"actor": str(r.actor), "how": reason})
     await r.end_sandbox()
