@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lifecycle.errors import LifecycleError
+from lifecycle.failpoints import Point, reach
 from lifecycle.host.residence import Residence
 from lifecycle.host.sleeping import caught
 from lifecycle.snapshots.vault import SnapshotOwner
@@ -75,16 +76,19 @@ async def _checkpoint(r: Residence) -> bool:
             snapshot = await _unless_needed(r, lambda: _save(r, directories), _is_wanted)
         else:
             look = await _copied(r, directories, staged)
+            reach(Point.CHECKPOINT_COPIED)
             copies = {path: staged / each.name for path, each in directories.items()}
             snapshot = await _unless_needed(r, lambda: _save(r, copies), _must_stop)
     finally:
         await asyncio.to_thread(shutil.rmtree, staged, True)
+    reach(Point.CHECKPOINT_SAVED)
     active_ms = r.active_ms()
     await r.write(
         lambda f, call: r.kit.table.checkpointed(
             f, snapshot=snapshot, active_ms=active_ms, call=call
         )
     )
+    reach(Point.CHECKPOINT_TOLD)
     r.saved_as = look
     return True
 
@@ -94,6 +98,7 @@ async def _copied(r: Residence, directories: Mapping[str, Path], staged: Path) -
     r.gate.shut()
     try:
         await r.freeze()
+        reach(Point.CHECKPOINT_STILL)
         return await _unless_needed(r, lambda: _copy(directories, staged), _is_impatient())
     finally:
         # Also when it could not be frozen; not when it has ended or may not serve: the next step

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from lifecycle.errors import DependencyAway, LifecycleError, NoSuchActor
+from lifecycle.failpoints import Point, reach
 from lifecycle.host import waking
 from lifecycle.host.comparing import Comparing
 from lifecycle.host.kit import Kit
@@ -175,7 +176,9 @@ class Host:
         # The lease ends so long after the look before. What this one finds forgotten may be served
         # until then: nobody else serves it sooner.
         assert self._lease is not None
+        reach(Point.HEARTBEAT_BEGIN)
         await self._comparing.compare(self._lease.expires_at)
+        reach(Point.HEARTBEAT_COMPARED)
 
     def _leased(self) -> str | None:
         return self._incarnation if self.has_lease() else None
@@ -373,6 +376,7 @@ class Host:
         """Take no more wakes; suspend each actor when its requests have ended. Returns when none is
         left; the caller sets the limit and may call `cut` when it is over."""
         self.is_draining = True
+        reach(Point.DRAIN_BEGIN)
         self.renew_soon()  # no gateway should try this worker for another heartbeat
         while self._residents:
             residences = list(self._residents.values())
@@ -393,6 +397,7 @@ class Host:
             await asyncio.sleep(_REGISTER_AGAIN_S)
         else:
             await residence.ended.wait()
+            reach(Point.DRAIN_ONE)
 
     def cut(self) -> int:
         """The drain's grace is over: end what is still open, so that the actors can be saved."""
@@ -400,6 +405,7 @@ class Host:
 
     async def withdraw(self) -> None:
         """Give the lease back after a drain: nobody needs to wait it out."""
+        reach(Point.DRAIN_WITHDRAW)
         self._is_withdrawn = True  # else its loss would make us register anew
         self._lease = None
         try:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from lifecycle.errors import DependencyAway, LifecycleError
+from lifecycle.failpoints import Point, reach
 from lifecycle.host.places import Copy
 from lifecycle.host.reaper import YIELDS, Cause, Order
 from lifecycle.host.residence import Broken, LeaseLost, Phase, Residence, Superseded
@@ -35,10 +36,12 @@ async def suspend(r: Residence, order: Order | None) -> bool:
     began = time.monotonic()
     try:
         await r.freeze()
+        reach(Point.SUSPEND_FROZEN)
         if _is_wanted(r, cause):
             raise _Wanted
         r.phase = Phase.SUSPENDING
         await _unless_wanted(r, cause, lambda: _begin(r), cancel=False)
+        reach(Point.SUSPEND_BEGUN)
         snapshot = (
             None if discard else await _unless_wanted(r, cause, lambda: _save(r), cancel=True)
         )
@@ -52,6 +55,7 @@ async def suspend(r: Residence, order: Order | None) -> bool:
         return False
     # Nothing may come between here and the call: from now on only its answer decides.
     await _commit(r, snapshot)
+    reach(Point.SUSPEND_COMMITTED)
     r.owner.fell_asleep(r.record)
     r.kit.meters.suspends["committed", cause] += 1
     r.kit.meters.phase("suspend", time.monotonic() - began)
@@ -60,6 +64,7 @@ async def suspend(r: Residence, order: Order | None) -> bool:
         extra={"actor": str(r.actor), "cause": str(cause), "epoch": r.record.epoch},
     )
     await _discard(r, snapshot)
+    reach(Point.SUSPEND_DISCARDED)
     r.settle_order()
     return True
 
@@ -124,7 +129,9 @@ async def _save(r: Residence) -> str:
     record = r.record
     owner = SnapshotOwner(actor=r.actor, uid=record.uid, epoch=record.epoch)
     directories = r.copy.directories(r.durable)
+    reach(Point.UPLOAD_BEGIN)
     saved = await r.kit.vault.save(owner, directories, parent=record.snapshot)
+    reach(Point.SUSPEND_SAVED)
     r.kit.meters.snapshot_bytes["written"] += saved.bytes_written
     r.saved_bytes = saved.bytes_total
     return saved.id

@@ -19,6 +19,7 @@ from lifecycle.errors import (
     NoSuchTemplate,
     StartFailed,
 )
+from lifecycle.failpoints import Point, reach
 from lifecycle.host.places import Note, boot_id
 from lifecycle.host.readiness import NotReady, wait_ready
 from lifecycle.host.reasserting import commit_again
@@ -43,11 +44,13 @@ async def wake(r: Residence) -> bool:
     # Not the loop's clock: uvloop's moves in whole milliseconds, once per turn.
     clock, began = time.monotonic, time.monotonic()
     try:
+        reach(Point.WAKE_BEGIN)
         answer = await _claim(r)
         if isinstance(answer, There):
             r.awake.set_result(answer)
             return False
         claimed = clock()
+        reach(Point.WAKE_CLAIMED)
         r.record = answer
         # Past the budget others may claim it: to wait on for a store or a driver is no use.
         async with asyncio.timeout(r.kit.settings.wake_budget_s):
@@ -56,6 +59,7 @@ async def wake(r: Residence) -> bool:
             spec = _spec(r)
             r.handle = await r.driver.start(spec)
             started = clock()
+            reach(Point.WAKE_STARTED)
             r.write_note(msgspec.structs.replace(r.note, handle=r.handle))
             await _until_ready(r)
         await become_ready(r)
@@ -68,6 +72,7 @@ async def wake(r: Residence) -> bool:
         await _give_up(r, error)
         return False
     ready = clock()
+    reach(Point.WAKE_READY)
     r.phases = Phases(
         total=(ready - began) * 1000,
         claim=(claimed - began) * 1000,

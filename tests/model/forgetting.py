@@ -140,16 +140,20 @@ def in_doubt(rules: Rules, state: State, i: int) -> Steps:
     """`assert_again`: its look."""
     w = state.workers[i]
     assert w.held is not None
+    if not is_leased(w, w.me):
+        yield "lease is over", state.at(i, at="live", me="")
+        return
     was_alone = is_leased(w, w.held.fence.incarnation) and w.doubt == 1
     match judge(w.held.row(), state.row, was_alone=was_alone):
         case Verdict.KNOWN if not (w.was_refused and w.held.fence.revision == state.row.revision):
             yield "known", _sure(state.at(i, held=holding(state.row)), i)
-        case Verdict.OURS | Verdict.OURS_LATER:
+        case Verdict.OURS | Verdict.OURS_LATER as verdict:
+            at = "reassert" if verdict is Verdict.OURS else "reassert_later"
             left = w.left
             assert left is not None
-            claimants = tuple(sorted({*left.claimants, w.inc}))
+            claimants = tuple(sorted({*left.claimants, w.me}))
             noted = state.at(i, left=Left(left.epoch, claimants, was_ready=True))
-            yield "forgotten", noted.at(i, at="reassert", seen=shown_by(state.row), me=w.inc)
+            yield "forgotten", noted.at(i, at=at, seen=shown_by(state.row))
         case _:
             yield "theirs", gone(state, i)
 
@@ -163,13 +167,23 @@ def _sure(state: State, i: int) -> State:
     return sure
 
 
+def reassert_later(rules: Rules, state: State, i: int) -> Steps:
+    """Two that served: ours when the other has looked at the record, or its lease is over."""
+    w = state.workers[i]
+    shut = state.cut(i, "ticket", "sent").at(i, is_open=False) if w.is_open else state
+    for label, after in reassert(rules, shut, i):
+        if after.workers[i].at in ("again_settle", "reassert_ready"):
+            after = after.at(1 - i, has_looked=False).at(i, at="again_settle", is_settled=False)
+        yield label, after
+
+
 def reassert(rules: Rules, state: State, i: int) -> Steps:
     w = state.workers[i]
     assert w.held is not None
 
     def then(after: State, outcome: Outcome, row: Row) -> Steps:
         if outcome is not Outcome.DONE:
-            yield "", after.at(i, at="in_doubt", seen=None, me="")
+            yield "", after.at(i, at="in_doubt", seen=None)
             return
         left = Left(row.epoch, (), was_ready=True)
         mine = after.at(i, held=holding(row), left=left, me="", seen=None)

@@ -36,7 +36,7 @@ def again_read(rules: Rules, state: State, i: int) -> Steps:
     if not _is_of(rules, state, i):
         # `_regain`: it may be forgotten. Of an earlier process nothing is known but the note.
         if w.held is not None and w.left is not None:
-            yield "not ours any more", state.at(i, at="in_doubt", me="")
+            yield "not ours any more", state.at(i, at="in_doubt", me=w.inc)
         else:
             yield "not ours any more", gone(state, i)
     elif row.incarnation != w.me:

@@ -35,7 +35,7 @@ def live(rules: Rules, state: State, i: int) -> Steps:
         yield "lease is over: fenced", cut.at(i, at="regain", is_open=False, is_frozen=w.is_alive)
         return
     if w.doubt:
-        yield "in doubt", state.at(i, at="in_doubt")
+        yield "in doubt", state.at(i, at="in_doubt", me=w.inc)
         return
     if not w.is_alive:
         cut = state.cut(i, "ticket", "sent")

@@ -23,7 +23,8 @@ STEPS = {
         ),
         (
             forgetting,
-            "settle ready_settle again_settle commit_again in_doubt reassert reassert_ready",
+            "settle ready_settle again_settle commit_again in_doubt reassert reassert_later"
+            " reassert_ready",
         ),
     )
     for name in names.split()
