@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN := .venv/.runtime.stamp
 DEV := .venv/.dev.stamp
 
-.PHONY: demo setup tools test check format fuzz loadtest bench profile bench-placement clean
+.PHONY: demo setup tools test check format model chaos fuzz loadtest bench profile bench-placement clean
 .DEFAULT_GOAL := setup
 
 setup: $(RUN)
@@ -40,6 +40,9 @@ check: $(DEV)
 
 model: $(DEV)
 	@$(BIN)/python -m tests.model
+
+chaos: $(DEV)
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 fuzz: $(DEV)
 	ROUSE_FUZZ=$${ROUSE_FUZZ:-100000} $(BIN)/pytest -q --timeout=0 tests/contract/test_codec.py $(ARGS)

@@ -44,6 +44,7 @@ class World:
     points: Path
     killed: list[float] = field(default_factory=list)
     """When a worker lost what was not saved, or may have."""
+    _draining: Process | None = None
 
     def strike(self, point: Point, fault: Fault) -> float:
         """Until all actors are served again; how long that took, in seconds."""
@@ -51,11 +52,13 @@ class World:
         armed.write_text("kill" if fault is Fault.KILL_WORKER else "stop")
         try:
             if point in DRAINS:
-                assert self.workers[0].child is not None
-                self.workers[0].child.send_signal(signal.SIGTERM)
+                self._draining = self._busiest()
+                _signal(self._draining, signal.SIGTERM)
             until(f"a worker comes to {point}", hit.exists, REACH_S)
             struck = time.monotonic()
             self._befall(fault)
+            if fault is Fault.KILL_WORKER:
+                self._draining = None
             self.killed.append(time.monotonic())
             self._restart()
             self.clients.go_on(STUCK_S)
@@ -78,25 +81,25 @@ class World:
                 self.table.start()
         for worker in self.workers:
             if not _has_ended(worker):
-                assert worker.child is not None
-                worker.child.send_signal(signal.SIGCONT)
+                _signal(worker, signal.SIGCONT)
+
+    def _busiest(self) -> Process:
+        """A drain of a worker without actors would come to no step."""
+        names = [(self.gateways[1].actor(name) or {}).get("worker") for name in self.clients.told]
+        return max(self.workers, key=lambda worker: names.count(worker.data.name))
 
     def _restart(self) -> None:
-        """As a supervisor does. One that drains is waited for."""
-        for worker in self.workers:
-            if worker.child is not None and worker is self.workers[0] and not _has_ended(worker):
-                continue
-            if _has_ended(worker):
-                worker.start().ready()
-        for gateway in self.gateways:
-            if _has_ended(gateway):
-                gateway.start().ready()
+        """As a supervisor does."""
+        for process in (*self.workers, *self.gateways):
+            if _has_ended(process):
+                process.start().ready()
 
     def come_back(self) -> None:
-        """Whoever drained has ended by now, and is started again."""
-        for worker in self.workers:
-            if _has_ended(worker):
-                worker.start().ready()
+        """Whoever drains is waited for, and started again."""
+        if self._draining is not None:
+            draining, self._draining = self._draining, None
+            until("the drain ends", lambda: _has_ended(draining), 60.0)
+        self._restart()
 
     def verdict(self) -> tuple[int, int]:
         """Acknowledged records, and those that a worker's death cost. Fails for any other loss, and
@@ -105,6 +108,11 @@ class World:
         clients = self.clients.told.values()
         lost = sum(check(told, self.gateways[1], self.killed) for told in clients)
         return sum(len(told.acked) for told in clients), lost
+
+
+def _signal(process: Process, number: signal.Signals) -> None:
+    assert process.child is not None
+    process.child.send_signal(number)
 
 
 def _has_ended(process: Process) -> bool:
