@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import RedisCluster
+from redis.exceptions import NoPermissionError
 
 from placement.connect import Client
 from placement.errors import reaching
@@ -46,14 +47,19 @@ class Histories:
 
     async def now(self) -> tuple[str, ...]:
         """Of every server that takes writes; empty where they do not tell."""
-        async with reaching():
-            if isinstance(self._redis, RedisCluster):
-                told: Any = await self._redis.info("replication", target_nodes="primaries")
-                # Of one node redis-py gives the answer itself, of several one by name.
-                several = told.values() if "role" not in told else (told,)
-            else:
-                several = (await self._redis.info("replication"),)
-        return tuple(sorted(str(each["master_replid"]) for each in several if each))
+        try:
+            async with reaching():
+                told = await self._told()
+        except NoPermissionError:
+            return ()
+        return tuple(sorted(str(each["master_replid"]) for each in told if each))
+
+    async def _told(self) -> list[Any]:
+        if not isinstance(self._redis, RedisCluster):
+            return [await self._redis.info("replication")]
+        told: Any = await self._redis.info("replication", target_nodes="primaries")
+        # Of one node redis-py gives the answer itself, of several one by name.
+        return [told] if "role" in told else list(told.values())
 
     def is_settled(self, history: str) -> bool:
         return history in self._settled

@@ -15,7 +15,7 @@ from lifecycle.host.residence import LeaseLost, Residence
 from placement.errors import PlacementError, TableUnavailable
 from placement.forgotten import Verdict, judge
 from placement.leases import boot_time
-from placement.model import ActorRecord, Answer, Claimant, new_uid
+from placement.model import ActorRecord, ActorState, Answer, Claimant, new_uid
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,8 @@ async def assert_again(r: Residence) -> bool:
                 if seen is None or (r.was_refused and seen.revision == r.record.revision):
                     return False
                 r.record = seen
-                break
+                if seen.state is not ActorState.WAKING or await _ready(r, was_alone=was_alone):
+                    break
             case Verdict.OURS | Verdict.OURS_LATER:
                 is_later = verdict is Verdict.OURS_LATER
                 if await _own(r, me, seen, is_later=is_later, was_alone=was_alone):
@@ -83,14 +84,24 @@ async def _own(
         return False
     r.record = answer.record
     r.write_note(msgspec.structs.replace(r.note, epoch=r.record.epoch, claimants=()))
-    leases = r.kit.leases
+    r.was_refused = False
     if is_later:
         # Whoever served by the record looks at it before its lease is renewed, and ends.
-        await asyncio.sleep(leases.ttl_s + leases.margin_s)
-    elif not was_alone:
-        # Others may have had it meanwhile, by claims that are forgotten too.
-        await leases.histories.settle(answer.history)
-    # Where we were alone nobody waits for more than this: the look that follows settles it.
+        await asyncio.sleep(r.kit.leases.ttl_s + r.kit.leases.margin_s)
+    return await _ready(r, was_alone=was_alone)
+
+
+async def _ready(r: Residence, *, was_alone: bool) -> bool:
+    """The last call of a copy that is owned anew. False: Redis is away, so look again."""
+    histories = r.kit.leases.histories
+    try:
+        # Others may have had it meanwhile, by claims that are forgotten too. Where we were alone
+        # nobody waits for more than this call: the look that follows settles it.
+        for history in () if was_alone else await histories.now():
+            await histories.settle(history)
+    except PlacementError:
+        await asyncio.sleep(_ASK_AGAIN_S)
+        return False
     await r.write(lambda fence, call: r.kit.table.ready(fence, call=call))
     r.kit.meters.forgotten["owned"] += 1
     log.error(

@@ -85,3 +85,21 @@ async def test_a_cluster_has_a_history_for_each_primary(tmp_path: Path) -> None:
         me = Claimant(worker="left", incarnation="a1", door="d:1")
         assert (await table.claim(C1, me, budget_ms=1000)).history == history
         await client.aclose()
+
+
+async def test_a_user_that_may_not_ask_for_it_is_told_no_history(redis: Redis) -> None:
+    await redis.acl_setuser(
+        "quiet", enabled=True, nopass=True, keys=["*"], channels=["*"], commands=["+@all", "-info"]
+    )
+    kwargs = redis.connection_pool.connection_kwargs
+    client = connect(f"unix://quiet@{kwargs['path']}?password=any")
+    try:
+        leases = Leases(client, ttl_s=30.0, margin_s=0.0)
+        assert await leases.histories.now() == ()
+        table = Table(client)
+        await table.create(C1, template="t")
+        me = Claimant(worker="left", incarnation="a1", door="d:1")
+        assert (await table.claim(C1, me, budget_ms=1000)).history == ""
+    finally:
+        await client.aclose()
+        await redis.acl_deluser("quiet")
