@@ -26,7 +26,7 @@ from lifecycle.host.reasserting import commit_again
 from lifecycle.host.residence import LeaseLost, Residence, Superseded
 from lifecycle.messages import Phases, Refused, There
 from placement.errors import PlacementError, TableUnavailable
-from placement.model import ActorRecord, ActorState, Answer, Outcome
+from placement.model import ActorRecord, ActorState, Answer, Claimant, Outcome
 from placement.repeat import until_known
 from runtimes.base import RuntimeFailure, SandboxSpec
 from runtimes.registry import choose
@@ -112,7 +112,11 @@ async def let_in(r: Residence) -> None:
 
 async def _claim(r: Residence) -> ActorRecord | There:
     """Own the actor, or learn who does. Raises LifecycleError."""
+    # One for the whole of it: had the lease ended meanwhile, the next incarnation may not be
+    # registered yet, and by a claim in its name it would serve once it is, taken over or not.
     table, claimant = r.kit.table, r.owner.claimant()
+    if not r.owner.has_lease(claimant.incarnation):
+        raise DependencyAway(f"{r.actor}: this worker has no lease", actor=r.actor)
     budget_ms = int(r.kit.settings.wake_budget_s * 1000)
     for _ in range(_CLAIM_TRIES):
         answer = await _known(
@@ -133,7 +137,7 @@ async def _claim(r: Residence) -> ActorRecord | There:
                     retry_after_s=answer.retry_after_ms / 1000,
                 )
             case Outcome.HELD if answer.record is not None:
-                settled = await _settle_held(r, answer.record)
+                settled = await _settle_held(r, answer.record, claimant)
                 if settled is not None:
                     return settled
             case _:
@@ -141,12 +145,12 @@ async def _claim(r: Residence) -> ActorRecord | There:
     raise DependencyAway(f"{r.actor} keeps changing hands", actor=r.actor)
 
 
-async def _settle_held(r: Residence, held: ActorRecord) -> ActorRecord | There | None:
+async def _settle_held(r: Residence, held: ActorRecord, me: Claimant) -> ActorRecord | There | None:
     """Somebody owns it: follow them, or take over when their lease is provably over.
 
     None: it changed meanwhile, claim again.
     """
-    table, leases, me = r.kit.table, r.kit.leases, r.owner.claimant()
+    table, leases = r.kit.table, r.kit.leases
     assert held.worker is not None and held.incarnation is not None
     if (held.worker, held.incarnation) == (me.worker, me.incarnation):
         if await commit_again(r, held):

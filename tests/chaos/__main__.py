@@ -5,6 +5,7 @@ promise ends it, with the step and the fault, and leaves the processes' output w
 """
 
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -39,6 +40,7 @@ def main(seconds: float) -> int:
             acked, lost = here.verdict()
             matrix.checked(acked, lost, here.referee.shown)
         # Rewritten after each: what is there has been checked.
+        shutil.rmtree(root)
         DOCUMENT.write_text(matrix.document(time.monotonic() - began))
     print(DOCUMENT.read_text())  # noqa: T201
     return 0

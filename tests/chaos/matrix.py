@@ -47,8 +47,8 @@ class Matrix:
             f"\n{sum(self.counts.values())} faults in {took_s / 60:.0f} minutes, "
             f"{self._acked} records acknowledged, {self._shown} tokens shown: 0 double runs, "
             "0 stuck actors, 0 records lost that an answered suspend had saved. "
-            f"{self._lost} records were lost with a killed or stopped worker, all written after "
-            "the last snapshot: what `snapshot.every` bounds.\n"
+            f"{self._lost} other records were lost with a worker that was killed or stopped: what "
+            "`snapshot.every` bounds.\n"
         )
         return HEAD + "\n".join(lines) + "\n" + told
 

@@ -83,7 +83,10 @@ def settle(rules: Rules, state: State, i: int) -> Steps:
     if (state.row.uid, state.row.revision) == (w.held.fence.uid, w.held.fence.revision):
         yield "settled", settled.at(i, at="prepare")
     else:
-        yield "settled: forgotten", settled.at(i, at="claim", held=None, me=w.inc)
+        yield (
+            "settled: forgotten",
+            settled.at(i, at="claim", held=None, me=w.held.fence.incarnation),
+        )
 
 
 def ready_settle(rules: Rules, state: State, i: int) -> Steps:
