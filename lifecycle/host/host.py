@@ -175,9 +175,11 @@ class Host:
     async def _compare(self) -> None:
         # The lease ends so long after the look before. What this one finds forgotten may be served
         # until then: nobody else serves it sooner.
-        assert self._lease is not None
+        lease = self._lease
+        if lease is None:
+            return  # withdrawn: it is given back just now
         reach(Point.HEARTBEAT_BEGIN)
-        await self._comparing.compare(self._lease.expires_at)
+        await self._comparing.compare(lease.expires_at)
         reach(Point.HEARTBEAT_COMPARED)
 
     def _leased(self) -> str | None:
