@@ -71,19 +71,25 @@ class Histories:
         async with self._looking:  # one looks for all
             if history not in self._settled:
                 await self._wait(history)
+                self._settled.add(history)
+                self._first_seen.pop(history, None)
 
-    async def _wait(self, history: str) -> None:
+    async def settle_beside(self, history: str, worker: str) -> None:
+        """The same, but for this worker: for a copy of its own, on which its look waits."""
+        if history not in self._settled:
+            await self._wait(history, beside=worker)
+
+    async def _wait(self, history: str, beside: str = "") -> None:
         now = self._clock()
         # Whoever has not looked by then has not renewed either: both are one step.
         until = self._first_seen.setdefault(history, now) + self._leases.ttl_s
         until += self._leases.margin_s
         said = False
         while self._clock() < until:
-            if have_all_looked(history, await self._leases.workers()):
+            workers = await self._leases.workers()
+            if have_all_looked(history, (w for w in workers if w.worker != beside)):
                 break
             if not said:
                 log.warning("table may have forgotten writes: waiting for its workers")
                 said = True
             await asyncio.sleep(_LOOK_S)
-        self._settled.add(history)
-        self._first_seen.pop(history, None)

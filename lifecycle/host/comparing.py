@@ -102,10 +102,9 @@ class Comparing:
         if is_new and not await self._commit_again():
             return  # nothing is told before the next look
         self._histories, self._looked_as = histories, self._holds()
-        # One that is fenced, or whose time is over, serves nothing before all have looked.
-        now = boot_time()
+        # One that is fenced serves nothing before all have looked, this worker among them.
         if not any(
-            r.doubted_until is not None and now < r.doubted_until and r.phase is not Phase.FENCED
+            r.doubted_until is not None and r.phase is not Phase.FENCED
             for r in self._residents.values()
         ):
             self.looked = histories

@@ -98,7 +98,7 @@ async def _ready(r: Residence, *, was_alone: bool) -> bool:
         # Others may have had it meanwhile, by claims that are forgotten too. Where we were alone
         # nobody waits for more than this call: the look that follows settles it.
         for history in () if was_alone else await histories.now():
-            await histories.settle(history)
+            await histories.settle_beside(history, r.owner.claimant().worker)
     except PlacementError:
         await asyncio.sleep(_ASK_AGAIN_S)
         return False

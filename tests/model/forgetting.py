@@ -41,17 +41,17 @@ def copied(state: State) -> State:
 def look(rules: Rules, state: State, i: int) -> Steps:
     """`Comparing.compare`, which is a part of each renewal."""
     w = state.workers[i]
-    if w.doubt == 1 and rules.may_fail(state):
+    if w.doubt in (1, 3) and rules.may_fail(state):
         # It stood still for a lease.
         yield (
             "!the time of its doubt is over",
             state.at(i, doubt=2)._replace(faults=state.faults + 1),
         )
-    if w.lease != "valid" or w.has_looked or w.doubt == 1:
+    is_fenced = w.held is not None and not is_leased(w, w.held.fence.incarnation)
+    if w.lease != "valid" or w.has_looked or (w.doubt and not is_fenced):
         return
     if w.at and w.held is not None and w.held.state in _SERVED:
-        is_fenced = not is_leased(w, w.held.fence.incarnation)
-        if w.doubt or is_fenced or judge(w.held.row(), state.row) is Verdict.KNOWN:
+        if is_fenced or judge(w.held.row(), state.row) is Verdict.KNOWN:
             yield "looks", state.at(i, has_looked=True)
         else:
             yield "looks: in doubt", state.at(i, doubt=1)
@@ -68,9 +68,13 @@ def look(rules: Rules, state: State, i: int) -> Steps:
         yield "looks: commits again", done.at(i, has_looked=True, slept=None)
 
 
-def is_settled(state: State) -> bool:
+def is_settled(state: State, beside: int = -1) -> bool:
     """`Histories.settle`: all have looked, or what kept them from it has ended their serving."""
-    return all(w.has_looked or w.doubt == 2 or not is_leased(w) for w in state.workers)
+    return all(
+        w.has_looked or w.doubt == 2 or not is_leased(w)
+        for i, w in enumerate(state.workers)
+        if i != beside
+    )
 
 
 def settle(rules: Rules, state: State, i: int) -> Steps:
@@ -109,12 +113,12 @@ def ready_settle(rules: Rules, state: State, i: int) -> Steps:
     elif is_wake:
         yield "settled: forgotten", gone(settled.cut(i, "waits"), i)
     else:
-        yield "settled: forgotten", settled.at(i, at="live", was_refused=True, doubt=2)
+        yield "settled: forgotten", settled.at(i, at="live", was_refused=True, doubt=3)
 
 
 def again_settle(rules: Rules, state: State, i: int) -> Steps:
-    if is_settled(state):
-        yield "settled", state.at(i, is_settled=True, at="reassert_ready")
+    if is_settled(state, beside=i):
+        yield "settled", state.at(i, at="reassert_ready")
 
 
 def commit_again(rules: Rules, state: State, i: int) -> Steps:
@@ -191,7 +195,7 @@ def reassert(rules: Rules, state: State, i: int) -> Steps:
         left = Left(row.epoch, (), was_ready=True)
         mine = after.at(i, held=holding(row), left=left, me="", seen=None)
         was_fenced = w.held is not None and w.held.fence.incarnation != w.me
-        needs_settling = (was_fenced or w.doubt == 2) and not w.is_settled
+        needs_settling = (was_fenced or w.doubt >= 2) and not w.is_settled
         yield "", mine.at(i, at="again_settle" if needs_settling else "reassert_ready")
 
     def lease_lost(after: State) -> Steps:
@@ -216,7 +220,7 @@ def reassert_ready(rules: Rules, state: State, i: int) -> Steps:
         yield "", _sure(after, i)
 
     def refused(after: State) -> Steps:
-        yield "", after.at(i, at="live", was_refused=True, doubt=2)
+        yield "", after.at(i, at="live", was_refused=True, doubt=3)
 
     def lease_lost(after: State) -> Steps:
         yield "", after.at(i, at="live")

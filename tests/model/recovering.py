@@ -106,7 +106,7 @@ def again_ready(rules: Rules, state: State, i: int) -> Steps:
         yield "", after.at(i, at=at, is_frozen=after.workers[i].is_alive)
 
     def superseded(after: State) -> Steps:
-        yield "", after.at(i, at="live", was_refused=True, doubt=2)
+        yield "", after.at(i, at="live", was_refused=True, doubt=3)
 
     def lease_lost(after: State) -> Steps:
         yield "", _once_more(after, i)

@@ -121,7 +121,7 @@ def _written(rules: Rules, state: State, i: int, operation: Operation, done: obj
     """As `_step` takes the errors: Superseded asks the table, LeaseLost looks at the lease."""
 
     def superseded(after: State) -> Steps:
-        yield "", after.at(i, at="live", saved=0, is_open=False, was_refused=True, doubt=2)
+        yield "", after.at(i, at="live", saved=0, is_open=False, was_refused=True, doubt=3)
 
     def lease_lost(after: State) -> Steps:
         yield "", after.at(i, at="live", saved=0)

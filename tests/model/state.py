@@ -73,7 +73,7 @@ class Worker(NamedTuple):
     """It knows that every worker has looked."""
     doubt: int = 0
     """1: its record says otherwise, it may serve until the lease as of the look before is over;
-    2: that is over."""
+    2: that is over; 3: a write was refused, and nothing is served before it is known why."""
     was_refused: bool = False
     has_lapsed: bool = False
     """Since the failover its lease was over."""

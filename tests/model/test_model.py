@@ -37,8 +37,8 @@ def test_p1_p2_p3_p4_hold_in_every_state_with_any_one_fault(explored: Explored) 
 
 
 def test_every_await_of_the_code_is_stood_before(explored: Explored, forgetful: Explored) -> None:
-    # Those take a second fault beside the failover: `make model`.
-    rare = {"again_settle", "ready_settle", "reassert_later"}
+    # It takes a second fault beside the failover: `make model`.
+    rare = {"ready_settle"}
     assert (explored.places | forgetful.places) - {""} == set(STEPS) - rare
 
 

@@ -35,7 +35,7 @@ def is_by_contract(answer: Answer) -> bool:
 
 
 def idle_s(up: Process, name: str) -> float:
-    return float(up.actor(name)["residence"]["idle_s"])
+    return float(up.actor(name)["residence"]["idle"])
 
 
 def test_a40_r23_idle_actors_stay_until_their_slot_is_needed_then_the_longest_idle_goes(
