@@ -7,7 +7,7 @@ DEV := .venv/.dev.stamp
 COMPILED := .venv/compiled
 SOURCES := $(shell find gateway lifecycle placement runtimes -type f -not -name '*.pyc')
 
-.PHONY: demo setup tools compiled test test-compiled check format model fuzz loadtest bench profile bench-placement clean
+.PHONY: demo setup tools compiled test test-compiled check format model chaos fuzz loadtest bench profile bench-placement clean
 .DEFAULT_GOAL := setup
 
 setup: $(RUN)
@@ -59,6 +59,9 @@ check: $(DEV)
 
 model: $(DEV)
 	@$(BIN)/python -m tests.model
+
+chaos: $(DEV)
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 fuzz: $(DEV)
 	ROUSE_FUZZ=$${ROUSE_FUZZ:-100000} $(BIN)/pytest -q --timeout=0 tests/contract/test_codec.py $(ARGS)

@@ -22,8 +22,8 @@ from placement.model import check_label
 
 Role = Literal["up", "gateway", "worker", "controller"]
 
-_CLIENT_VARIABLES = frozenset({"ROUSE_ADMIN_URL", "ROUSE_ADMIN_KEY"})
-"""The CLI's own: they may stand in the environment of a server too."""
+_CLIENT_VARIABLES = frozenset({"ROUSE_ADMIN_URL", "ROUSE_ADMIN_KEY", "ROUSE_FAILPOINTS"})
+"""The CLI's own, and the chaos tests': they may stand in the environment of a server too."""
 
 
 class BadSettings(ValueError):

@@ -129,6 +129,7 @@ def _template(document: TemplateDocument) -> Template:
         resources=_resources(spec.resources),
         freeze_after_s=freeze_s,
         suspend_after_s=suspend_s,
+        checkpoint_every_s=_every(spec.snapshot.every),
         wake_timeout_s=_between(spec.wake.timeout, 0.1, 3600, "spec.wake.timeout"),
         wake_queue=_count(spec.wake.queue, 1, 65536, "spec.wake.queue"),
         create_on_request=spec.create.on_request,
@@ -261,11 +262,15 @@ def _idle(form: IdleForm | Literal["never"]) -> tuple[float | None, float | None
     return form.freeze_after.finite, form.suspend_after.finite
 
 
+def _every(every: Duration) -> float | None:
+    if not every:
+        return None
+    return _between(every, 1, 7 * 86400, "spec.snapshot.every")
+
+
 def _refuse_what_is_to_come(spec: Spec) -> None:
     """The form has these fields, this version nothing behind them: taken and not done they would
     be a promise, of safety even."""
-    if spec.snapshot.every:
-        raise NotUnderstood("spec.snapshot.every", "there are no periodic snapshots yet: write 0s")
     if spec.snapshot.scope == "full":
         raise NotUnderstood(
             "spec.snapshot.scope", "no runtime class keeps memory yet: write auto or data"

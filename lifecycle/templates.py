@@ -44,6 +44,8 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     """None: never."""
     suspend_after_s: float | None = 60.0
     """None: never."""
+    checkpoint_every_s: float | None = None
+    """None: only a suspend saves it."""
     wake_timeout_s: float = 30.0
     wake_queue: int = 256
     """Callers that may wait for one actor at once."""

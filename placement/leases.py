@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import msgspec
 from placement import keys
 from placement.connect import Client
 from placement.errors import LeaseHeld, RecordRefused, Unavailable, reaching
+from placement.histories import Histories
 from placement.model import WorkerRecord
 from placement.scripts import Scripts
 from placement.tenure import Tenure
@@ -35,6 +36,8 @@ class Lease:
         self.worker = record.worker
         self.incarnation = record.incarnation
         self.tenure = Tenure(expires_at)
+        self.is_forgotten = False
+        """The store had no such lease any more while by our clock it lived: it has lost writes."""
         self._soon = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -49,13 +52,20 @@ class Lease:
         """May this worker serve at `now` (of `boot_time`)? Once False, always False."""
         return self.tenure.lasts(now)
 
-    async def run(self, describe: Callable[[], WorkerRecord]) -> None:
+    async def run(
+        self,
+        describe: Callable[[], WorkerRecord],
+        compare: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         """Renew with the present record until the lease is lost; then return. Redis being away
-        is no reason to end before the clock says so."""
+        is no reason to end before the clock says so.
+
+        `compare` comes before each renewal and is part of it: a lease that lives says that what it
+        looks at was looked at a ttl ago at most."""
         is_away = False
         while self.is_valid(boot_time()):
             try:
-                if not await self._renew(describe()):
+                if not await self._renew(describe, compare):
                     break
             except (Unavailable, TimeoutError):
                 if not is_away:
@@ -82,10 +92,17 @@ class Lease:
             pass
         self._soon.clear()
 
-    async def _renew(self, record: WorkerRecord) -> bool:
+    async def _renew(
+        self,
+        describe: Callable[[], WorkerRecord],
+        compare: Callable[[], Awaitable[None]] | None,
+    ) -> bool:
         sent = boot_time()
         async with asyncio.timeout(max(0.0, self.expires_at - sent)):
-            is_done = await self._leases.renew(record, self.incarnation)
+            if compare is not None:
+                await compare()
+            is_done = await self._leases.renew(describe(), self.incarnation)
+        self.is_forgotten = not is_done and self.is_valid(boot_time())
         # Looked at before the end moves: an answer that comes after the old end revives nothing,
         # for whoever asked meanwhile was told that the lease is over.
         if not is_done or not self.is_valid(boot_time()):
@@ -102,6 +119,7 @@ class Leases:
         self.ttl_s = ttl_s
         self.margin_s = margin_s
         self._redis = redis
+        self.histories = Histories(redis, self, boot_time)
         self._scripts = Scripts(redis, replicas=replicas)
 
     async def register(self, record: WorkerRecord) -> Lease:

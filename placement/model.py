@@ -67,6 +67,8 @@ class Operation(StrEnum):
     BEGIN_SUSPEND = "begin_suspend"
     ABORT_SUSPEND = "abort_suspend"
     COMMIT_SUSPEND = "commit_suspend"
+    REASSERT = "reassert"
+    RECOMMIT = "recommit"
     SET_POLICY = "set_policy"
     DELETE = "delete"
 
@@ -87,6 +89,9 @@ ALLOWED_FROM: dict[Operation, frozenset[ActorState]] = {
     Operation.BEGIN_SUSPEND: frozenset({_S.RUNNING}),
     Operation.ABORT_SUSPEND: frozenset({_S.SUSPENDING}),
     Operation.COMMIT_SUSPEND: frozenset({_S.SUSPENDING}),
+    # Whatever a forgetful record says: `histories.judge` looked at it, and at its revision.
+    Operation.REASSERT: frozenset(_S),
+    Operation.RECOMMIT: frozenset(_S),
     Operation.SET_POLICY: frozenset(_S),
     Operation.DELETE: frozenset({_S.SUSPENDED, _S.FAILED}),
 }
@@ -102,6 +107,8 @@ RESULT: dict[Operation, frozenset[ActorState]] = {
     Operation.BEGIN_SUSPEND: frozenset({_S.SUSPENDING}),
     Operation.ABORT_SUSPEND: frozenset({_S.RUNNING}),
     Operation.COMMIT_SUSPEND: frozenset({_S.SUSPENDED}),
+    Operation.REASSERT: frozenset({_S.WAKING}),
+    Operation.RECOMMIT: frozenset({_S.SUSPENDED}),
     Operation.SET_POLICY: frozenset(_S),  # the state stays as it is
     Operation.DELETE: frozenset(),
 }
@@ -204,6 +211,8 @@ class Answer:
     outcome: Outcome
     record: ActorRecord | None
     retry_after_ms: int = 0
+    history: str = ""
+    """Of claim, take_over, ready and reassert: the server's history, see `histories`."""
 
     @property
     def is_done(self) -> bool:
@@ -237,6 +246,8 @@ class WorkerRecord:
     """Templates (`namespace/name`) that start faster here (zygote, unpacked root)."""
     draining: bool = False
     heartbeat_ms: int = 0
+    histories: tuple[str, ...] = ()
+    """Of the table, under which it has compared all that it runs (`histories`)."""
 
 
 def new_uid() -> str:

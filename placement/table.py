@@ -1,5 +1,6 @@
 """The placement table: one coroutine per operation, each of them one script on one key."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from placement import keys, wire
@@ -49,6 +50,19 @@ class Table:
         except Unavailable as error:
             raise TableUnavailable(actor, "", str(error)) from error
         return wire.decode(actor, packed)
+
+    async def read_all(self, actors: Sequence[ActorId]) -> dict[ActorId, ActorRecord | None]:
+        """Each as of its own read, in one round trip (in a cluster one to each node)."""
+        if not actors:
+            return {}
+        async with reaching():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for actor in actors:
+                    pipe.execute_command("GET", keys.actor_key(actor))
+                answers: Any = await pipe.execute()
+        return {
+            actor: wire.decode(actor, packed) for actor, packed in zip(actors, answers, strict=True)
+        }
 
     async def create(
         self,
@@ -155,6 +169,42 @@ class Table:
             await self._index(fence.actor, call)
         return answer
 
+    async def reassert(
+        self,
+        mine: ActorRecord,
+        seen: ActorRecord | None,
+        claimant: Claimant,
+        *,
+        budget_ms: int,
+        call: str | None = None,
+    ) -> Answer:
+        """Own a running copy anew, over `seen`, which has forgotten what `mine` says. Only after
+        `histories.judge` said so."""
+        call = call or new_uid()
+        answer = await self._run(
+            Operation.REASSERT,
+            mine.actor,
+            call,
+            *_claimant(claimant),
+            str(int(budget_ms)),
+            *_seen(seen),
+            *_known(mine),
+        )
+        if answer.is_done and seen is None:
+            await self._index(mine.actor, call)
+        return answer
+
+    async def recommit(
+        self, mine: ActorRecord, seen: ActorRecord | None, *, call: str | None = None
+    ) -> Answer:
+        """Make the suspend whose answer was `mine` once more, over `seen`, which has forgotten it.
+        Only after `histories.judge` said so."""
+        call = call or new_uid()
+        answer = await self._run(Operation.RECOMMIT, mine.actor, call, *_seen(seen), *_known(mine))
+        if answer.is_done and seen is None:
+            await self._index(mine.actor, call)
+        return answer
+
     async def set_policy(
         self, actor: ActorId, uid: str, policy: str | None, *, call: str | None = None
     ) -> Answer:
@@ -184,7 +234,7 @@ class Table:
         call = call or new_uid()
         arguments = wire.encode((call, *_STATES[operation], keys.CHANGES, *own))
         try:
-            outcome, retry_after_ms, packed = await self._scripts.run(
+            outcome, retry_after_ms, packed, *history = await self._scripts.run(
                 operation.value, [keys.actor_key(actor)], arguments, prelude="record"
             )
         except Unavailable as error:
@@ -193,6 +243,7 @@ class Table:
             outcome=Outcome(outcome.decode()),
             record=wire.decode(actor, packed),
             retry_after_ms=retry_after_ms,
+            history=history[0].decode() if history else "",
         )
 
 
@@ -202,3 +253,22 @@ def _claimant(claimant: Claimant) -> tuple[str, str, str]:
 
 def _fence(fence: Fence) -> tuple[str, str, str, str, str]:
     return fence.uid, str(fence.epoch), fence.worker, fence.incarnation, str(fence.revision)
+
+
+def _seen(record: ActorRecord | None) -> tuple[str, str]:
+    return ("", "0") if record is None else (record.uid, str(record.revision))
+
+
+def _known(mine: ActorRecord) -> tuple[str | None, ...]:
+    counts = (mine.created_ms, mine.active_ms, mine.failures)
+    return (
+        mine.uid,
+        str(mine.epoch),
+        str(mine.revision),
+        mine.worker,
+        mine.template,
+        mine.snapshot,
+        mine.policy,
+        *map(str, counts),
+        mine.reason,
+    )

@@ -143,7 +143,7 @@ class Exchange(Conversation):
             if ticket is not None:
                 self.board(ticket)
                 connection = self.take(ticket)
-                if self.has_ended or (connection is not None and self.send(connection, True)):
+                if self.has_ended or (connection is not None and self.send(connection)):
                     return
         except Refusal as refusal:
             self.fail(refusal)
@@ -176,14 +176,12 @@ class Exchange(Conversation):
 
     # --- the request -------------------------------------------------------------------------
 
-    def send(self, connection: Upstream, is_new: bool = False) -> bool:
+    def send(self, connection: Upstream) -> bool:
         """The first byte, and what there is of the body; False when the way closed under us.
-        Raises Refusal.
-
-        `is_new`: the ticket was given out in this very call, by looking at the same clock."""
+        Raises Refusal."""
         ticket = self.ticket
         assert ticket is not None and self._may_resend
-        if not (is_new or ticket.is_valid()):
+        if not ticket.is_valid():
             connection.close()
             self._need_finding().leave_way("fenced")
             return False

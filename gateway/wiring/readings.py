@@ -8,6 +8,7 @@ from prometheus_client.core import Metric
 from gateway.ingress.meters import BUCKETS_S
 from gateway.ingress.relay import Relay
 from gateway.telemetry import counter, gauge, histogram
+from lifecycle.host.health import Health
 from lifecycle.host.host import Host
 
 
@@ -45,6 +46,21 @@ def of_host(host: Host) -> Iterator[Metric]:
         "Bytes to and from the snapshot store.",
         ["direction"],
         {(d,): meters.snapshot_bytes[d] for d in ("written", "read")},
+    )
+    yield counter("rouse_hung", "Programs that hung and were ended.", [], {(): meters.hung})
+    mute = sum(1 for r in host.residents.values() if r.health is not Health.WELL)
+    yield gauge("rouse_mute", "Running actors that fail their readiness.", [], {(): mute})
+    yield counter(
+        "rouse_checkpoints",
+        "Periodic checkpoints, by what became of them.",
+        ["result"],
+        {(r,): meters.checkpoints[r] for r in ("saved", "unchanged", "yielded", "failed")},
+    )
+    yield counter(
+        "rouse_forgotten_writes",
+        "Answers that the table had forgotten, by what became of them.",
+        ["outcome"],
+        {(outcome,): meters.forgotten[outcome] for outcome in ("owned", "committed", "ended")},
     )
     yield counter("rouse_fenced", "Times the lease was lost.", [], {(): meters.fenced})
 

@@ -22,6 +22,7 @@ from gateway.wiring.logging import set_up
 from gateway.wiring.processes import EdgeProcesses
 from gateway.wiring.running import new_loop, run_until_stopped
 from gateway.wiring.worker import WorkerPart, open_vault, worker_part
+from lifecycle import failpoints
 from lifecycle.host.places import DirectoryInUse
 from lifecycle.trust import Address
 from lifecycle.wake import Waker
@@ -58,6 +59,9 @@ def _run(settings: Settings, role: Coroutine[Any, Any, int], log_file: Path | No
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         set_up(settings.log, log_file)
+        if directory := os.environ.get("ROUSE_FAILPOINTS"):
+            log.warning("failpoints are armed: this process is there to be killed")
+            failpoints.arm(Path(directory))
         with asyncio.Runner(loop_factory=new_loop()) as runner:
             return int(runner.run(role))
     except _TOLD as error:

@@ -32,7 +32,7 @@ class WakeTimes:
 class ActorTicket:
     """One open request on an actor that runs here."""
 
-    __slots__ = ("_cut", "_gate", "is_quiet", "pool_key", "target", "wake")
+    __slots__ = ("_asked", "_cut", "_gate", "is_quiet", "pool_key", "target", "wake")
 
     hop_fields = b""
     is_hop = False
@@ -41,6 +41,7 @@ class ActorTicket:
         self, gate: "Gate", target: "Endpoint", pool_key: object, is_quiet: bool = False
     ) -> None:
         self._gate: Gate | None = gate
+        self._asked = 0
         self._cut: Callable[[], None] | None = None
         self.target = target
         self.pool_key = pool_key
@@ -49,6 +50,8 @@ class ActorTicket:
         """It holds the actor while it is open, but does not count as activity."""
 
     def is_valid(self) -> bool:
+        """Asked before the first byte to the actor, and before the head of its answer."""
+        self._asked += 1
         gate = self._gate
         return gate is not None and gate.may_serve()
 
@@ -66,6 +69,10 @@ class ActorTicket:
     def close(self) -> None:
         gate, self._gate, self._cut = self._gate, None, None
         if gate is not None:
+            if self._asked > 1:
+                gate.unanswered = 0
+            else:
+                gate.unanswered += self._asked
             gate.give_back(self)
 
 
@@ -81,11 +88,13 @@ class Gate:
         "_tickets",
         "_ways",
         "actor",
+        "doubted_until",
         "is_open",
         "is_running",
         "last_active",
         "queue",
         "tenure",
+        "unanswered",
         "waiting",
     )
 
@@ -99,6 +108,8 @@ class Gate:
         self.actor = actor
         self.is_open = False
         self.waiting = 0
+        self.unanswered = 0
+        """Requests in a row that reached the actor and ended without the head of an answer."""
         self.queue = 256
         """Callers that may wait at once; the template says how many."""
         self.is_running = False
@@ -106,6 +117,8 @@ class Gate:
         self.tenure: Tenure | None = None
         """Of the incarnation that claimed this copy. A worker that lost it may have another one
         before this copy's task takes notice; by then somebody else may own the actor (P1)."""
+        self.doubted_until: float | None = None
+        """The table may have forgotten us: on `boot_time`, how long that may wait."""
         self._clock = clock
         self._stir = stir
         self._tickets: set[ActorTicket] = set()
@@ -126,7 +139,10 @@ class Gate:
 
     def may_serve(self) -> bool:
         """Does this worker own the actor at this moment, and run it?"""
-        return self.is_running and self.tenure is not None and self.tenure.lasts(boot_time())
+        if not self.is_running or self.tenure is None:
+            return False
+        now = boot_time()
+        return self.tenure.lasts(now) and (self.doubted_until is None or now < self.doubted_until)
 
     def lead_to(self, slug: str, endpoints: "Mapping[str, Endpoint]") -> None:
         """The copy that tickets lead to from now on; its main port is the first endpoint."""

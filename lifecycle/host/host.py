@@ -9,7 +9,9 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from lifecycle.errors import DependencyAway, LifecycleError, NoSuchActor
+from lifecycle.failpoints import Point, reach
 from lifecycle.host import waking
+from lifecycle.host.comparing import Comparing
 from lifecycle.host.kit import Kit
 from lifecycle.host.life import live
 from lifecycle.host.places import Copy, Note
@@ -27,7 +29,7 @@ from lifecycle.messages import (
 )
 from placement.errors import LeaseHeld, PlacementError
 from placement.leases import Lease, boot_time
-from placement.model import ActorId, Claimant, WorkerRecord, new_uid
+from placement.model import ActorId, ActorRecord, Claimant, WorkerRecord, new_uid
 from placement.tenure import Tenure
 from runtimes.logs import tail
 
@@ -49,6 +51,7 @@ class Host:
         self._lease: Lease | None = None
         self.registered = asyncio.Event()
         self._residents: dict[ActorId, Residence] = {}
+        self._comparing = Comparing(kit, self._residents, self._leased)
         self._unsure: set[ActorId] = set()
         self._group: asyncio.TaskGroup | None = None
         self.is_draining = False
@@ -92,6 +95,7 @@ class Host:
             runtimes=tuple(str(r) for r in self.kit.drivers),
             labels=self.labels,
             draining=self.is_draining,
+            histories=self._comparing.looked,
         )
 
     async def status(self) -> WorkerStatus:
@@ -157,7 +161,9 @@ class Host:
     async def _keep_lease(self) -> None:
         while True:
             assert self._lease is not None
-            await self._lease.run(self.describe)
+            await self._lease.run(self.describe, self._compare)
+            if self._lease is not None and self._lease.is_forgotten and not self._is_withdrawn:
+                self._comparing.has_forgotten("a lease that lives is not there")
             if self._is_withdrawn:
                 return
             # Lost: nothing is served from here on (every ticket asks the clock); the residences
@@ -170,6 +176,34 @@ class Host:
             for residence in self._residents.values():
                 residence.stir()
             await self._register()
+
+    async def _compare(self) -> None:
+        # The lease ends so long after the look before. What this one finds forgotten may be served
+        # until then: nobody else serves it sooner.
+        lease = self._lease
+        if lease is None:
+            return  # withdrawn: it is given back just now
+        reach(Point.HEARTBEAT_BEGIN)
+        await self._comparing.compare(lease.expires_at)
+        reach(Point.HEARTBEAT_COMPARED)
+
+    def _leased(self) -> str | None:
+        return self._incarnation if self.has_lease() else None
+
+    # What its residences ask of it (kit.Owner).
+
+    def renew_soon(self) -> None:
+        if self._lease is not None:
+            self._lease.renew_soon()
+
+    async def has_lost_writes(self) -> bool:
+        return await self._comparing.has_lost_writes(self.worker)
+
+    def fell_asleep(self, record: ActorRecord) -> None:
+        self._comparing.fell_asleep(record)
+
+    def asleep(self, actor: ActorId) -> ActorRecord | None:
+        return self._comparing.asleep(actor)
 
     async def next_lease(self, after: str) -> None:
         while self._incarnation == after or not self.has_lease():
@@ -349,8 +383,8 @@ class Host:
         """Take no more wakes; suspend each actor when its requests have ended. Returns when none is
         left; the caller sets the limit and may call `cut` when it is over."""
         self.is_draining = True
-        if self._lease is not None:
-            self._lease.renew_soon()  # no gateway should try this worker for another heartbeat
+        reach(Point.DRAIN_BEGIN)
+        self.renew_soon()  # no gateway should try this worker for another heartbeat
         while self._residents:
             residences = list(self._residents.values())
             async with asyncio.TaskGroup() as group:
@@ -370,6 +404,7 @@ class Host:
             await asyncio.sleep(_REGISTER_AGAIN_S)
         else:
             await residence.ended.wait()
+            reach(Point.DRAIN_ONE)
 
     def cut(self) -> int:
         """The drain's grace is over: end what is still open, so that the actors can be saved."""
@@ -377,6 +412,7 @@ class Host:
 
     async def withdraw(self) -> None:
         """Give the lease back after a drain: nobody needs to wait it out."""
+        reach(Point.DRAIN_WITHDRAW)
         self._is_withdrawn = True  # else its loss would make us register anew
         lease, self._lease = self._lease, None
         if lease is not None:

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from lifecycle.catalogue import KnownTemplates
+from lifecycle.host.health import Patience
 from lifecycle.host.kept import Kept
 from lifecycle.host.meters import HostMeters
 from lifecycle.host.places import Places
 from lifecycle.snapshots.vault import Vault
 from placement.leases import Leases
-from placement.model import ActorId, BackOff, Claimant
+from placement.model import ActorId, ActorRecord, BackOff, Claimant
 from placement.table import Table
 from placement.tenure import Tenure
 from runtimes.base import Driver, RuntimeClass
@@ -35,6 +36,9 @@ class HostSettings:
     retry_suspend_s: float = 5.0
     """After a suspend that failed (store away), how long until the next try."""
     back_off: BackOff = field(default_factory=BackOff)
+    probe_every_s: float = 10.0
+    """How often a running program is asked whether it is still ready."""
+    patience: Patience = field(default_factory=Patience)
 
 
 class Owner(Protocol):
@@ -53,6 +57,23 @@ class Owner(Protocol):
 
     async def next_lease(self, after: str) -> None:
         """Return when the worker is registered in another incarnation than `after`."""
+        ...
+
+    def renew_soon(self) -> None:
+        """Compare all that runs here with the table now, and not only at the next renewal."""
+        ...
+
+    async def has_lost_writes(self) -> bool:
+        """Is the table known to have forgotten something since a moment ago? Raises
+        PlacementError."""
+        ...
+
+    def fell_asleep(self, record: ActorRecord) -> None:
+        """This was the answer to a suspend; a failover may forget it yet."""
+        ...
+
+    def asleep(self, actor: ActorId) -> ActorRecord | None:
+        """What `fell_asleep` was told of it a moment ago."""
         ...
 
     def leave_unsure(self, actor: ActorId) -> None:

@@ -6,11 +6,20 @@ from collections.abc import Awaitable, Callable
 
 from lifecycle.errors import ActorBusy, Fenced
 from lifecycle.host import sleeping, waking
+from lifecycle.host.checkpointing import checkpoint
+from lifecycle.host.health import Health
+from lifecycle.host.probing import watch_health
 from lifecycle.host.reaper import Do, decide
+from lifecycle.host.reasserting import assert_again
 from lifecycle.host.residence import Broken, LeaseLost, Phase, Residence, Superseded
 from runtimes.base import Exit, RuntimeFailure
 
 log = logging.getLogger(__name__)
+
+
+class NotOurs(Exception):
+    """The actor has another owner, or is no more: this copy ends."""
+
 
 _CUT_WAIT_S = 5.0
 """After a forced suspend cut the open tickets: how long the relay may take to close them."""
@@ -60,11 +69,13 @@ async def _leave(r: Residence, *, is_over: bool) -> None:
 async def _reside(r: Residence) -> None:
     async with asyncio.TaskGroup() as group:
         watch = group.create_task(_watch_exit(r), name=f"exit of {r.actor}")
+        probes = group.create_task(watch_health(r), name=f"health of {r.actor}")
         try:
             while not await _step(r):
                 pass
         finally:
             watch.cancel()
+            probes.cancel()
 
 
 async def _watch_exit(r: Residence) -> None:
@@ -85,14 +96,22 @@ async def _step(r: Residence) -> bool:
         if not r.has_lease():
             await _regain(r)
             return False
+        if r.doubted_until is not None:
+            await _find_out(r)
+            return False  # much may have changed while the table was asked
         if r.exit is not None:
             return await sleeping.after_exit(r)
+        if r.health is Health.HUNG:
+            await _end_hung(r)
+            return False
         step = decide(r.view(), r.rules())
         match step.do:
             case Do.WAIT:
                 await _wait(r, step.until)
             case Do.THAW:
                 await r.serve_again()
+            case Do.CHECKPOINT:
+                await checkpoint(r)
             case Do.FREEZE:
                 await _freeze_if_idle(r)
             case Do.CUT:
@@ -105,7 +124,11 @@ async def _step(r: Residence) -> bool:
         await _end(r, error)
     except LeaseLost:
         log.warning("lease ended under a write", extra={"actor": str(r.actor)})
-    except Superseded as error:
+    except Superseded:
+        # Somebody else may have it already: nothing is served until that is known.
+        r.was_refused, r.doubted_until = True, 0.0
+        r.gate.shut()
+    except NotOurs as error:
         # Another owner's word is in the table: whatever we hold is nobody's (P1).
         log.warning("copy discarded", extra={"actor": str(r.actor), "why": str(error)})
         return True
@@ -148,6 +171,12 @@ async def _end(r: Residence, error: Exception) -> None:
     r.exit = r.exit or Exit()
 
 
+async def _end_hung(r: Residence) -> None:
+    r.health, r.why_ended = Health.WELL, "hung: its readiness failed and requests got no answer"
+    r.kit.meters.hung += 1
+    await _end(r, RuntimeFailure(r.why_ended))
+
+
 async def _cut(r: Residence) -> None:
     count = r.gate.cut_all()
     log.warning("requests cut", extra={"actor": str(r.actor), "count": count})
@@ -174,6 +203,16 @@ async def _suspend(r: Residence) -> bool:
     return await sleeping.suspend(r, r.order)
 
 
+async def _find_out(r: Residence) -> None:
+    """The table was found to say otherwise than it did. Raises NotOurs."""
+    if not await assert_again(r):
+        raise NotOurs("the record says otherwise")
+    if r.exit is None and not r.is_frozen:
+        await r.serve_again()
+    elif r.phase is not Phase.RUNNING:
+        r.phase = Phase.FROZEN
+
+
 async def _regain(r: Residence) -> None:
     """The lease is over: serve nothing, freeze, and claim what is still ours by the record.
 
@@ -188,6 +227,6 @@ async def _regain(r: Residence) -> None:
             await r.freeze()
         except (RuntimeFailure, Broken) as error:
             await _end(r, error)  # it must not run while somebody else may
-    if not await waking.own_again(r):
-        raise Superseded("the record moved on while the lease was over")
+    if not await waking.own_again(r) and not await assert_again(r):
+        raise NotOurs("the record moved on while the lease was over")
     r.phase = Phase.FROZEN  # the next request thaws it

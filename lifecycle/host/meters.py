@@ -35,6 +35,11 @@ class HostMeters:
         self.suspends: Counter[tuple[str, str]] = Counter()
         self.phases: dict[str, Histogram] = {}
         self.snapshot_bytes: Counter[str] = Counter()
+        self.hung = 0
+        self.checkpoints: Counter[str] = Counter()
+        self.forgotten: Counter[str] = Counter()
+        """What the table had forgotten: actors `owned` anew, suspends `committed` anew, copies
+        `ended` because somebody else has the actor since."""
         self.fenced = 0
         """Times this worker lost its lease and stopped serving."""
 

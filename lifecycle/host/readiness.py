@@ -28,14 +28,7 @@ async def wait_ready(template: Template, endpoints: dict[str, Endpoint], deadlin
     loop = asyncio.get_running_loop()
     pause = _FIRST_PAUSE_S
     while True:
-        try:
-            async with asyncio.timeout_at(min(deadline, loop.time() + _PROBE_S)):
-                said = await _probe(endpoint, rule, template)
-        except TimeoutError:
-            said = "no answer"
-        except OSError as error:
-            # Not the error's own words: asyncio puts the address into them (R31).
-            said = os.strerror(error.errno) if error.errno else type(error).__name__
+        said = await _tried(endpoint, template, deadline)
         if not said:
             return
         if loop.time() + pause >= deadline:
@@ -43,6 +36,25 @@ async def wait_ready(template: Template, endpoints: dict[str, Endpoint], deadlin
             raise NotReady(f"{what} on port {endpoint.declared}: {said}")
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, _LONGEST_PAUSE_S)
+
+
+async def probe(template: Template, endpoints: dict[str, Endpoint]) -> str:
+    """One look at a program that was ready: empty when it answers, else what was wrong."""
+    port = template.readiness.port
+    endpoint = endpoints[port] if port else next(iter(endpoints.values()))
+    return await _tried(endpoint, template, float("inf"))
+
+
+async def _tried(endpoint: Endpoint, template: Template, deadline: float) -> str:
+    try:
+        until = min(deadline, asyncio.get_running_loop().time() + _PROBE_S)
+        async with asyncio.timeout_at(until):
+            return await _probe(endpoint, template.readiness, template)
+    except TimeoutError:
+        return "no answer"
+    except OSError as error:
+        # Not the error's own words: asyncio puts the address into them (R31).
+        return os.strerror(error.errno) if error.errno else type(error).__name__
 
 
 async def _probe(endpoint: Endpoint, rule: Readiness, template: Template) -> str:

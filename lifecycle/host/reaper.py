@@ -40,6 +40,8 @@ class Rules:
 
     freeze_after: float | None
     suspend_after: float | None
+    checkpoint_every: float | None = None
+    """`snapshot.every`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +56,14 @@ class View:
     order: Order | None = None
     not_before: float = 0.0
     """After a suspend that failed: no other try before this time."""
+    looked_at: float = 0.0
+    """When it was let in, or last saved or found unchanged."""
 
 
 class Do(StrEnum):
     WAIT = "wait"
+    CHECKPOINT = "checkpoint"
+    """Save its files where they changed; it runs on."""
     FREEZE = "freeze"
     THAW = "thaw"
     SUSPEND = "suspend"
@@ -78,9 +84,19 @@ def decide(view: View, rules: Rules) -> Step:
         return _follow(view.order, view)
     if view.waiting and view.is_frozen:
         return Step(do=Do.THAW)
+    # Under traffic too: what never pauses would else never be saved.
+    checkpoint_at = _after(view.looked_at, rules.checkpoint_every)
+    is_due = checkpoint_at is not None and view.now >= checkpoint_at
     if view.tickets or view.waiting:
-        return Step(do=Do.WAIT)
-    return _sleep(view, rules)
+        return Step(do=Do.CHECKPOINT) if is_due else Step(do=Do.WAIT, until=checkpoint_at)
+    step = _sleep(view, rules)
+    if step.do is Do.SUSPEND or checkpoint_at is None:
+        return step  # a suspend saves it too
+    if is_due:
+        return Step(do=Do.CHECKPOINT)
+    if step.do is not Do.WAIT:
+        return step
+    return Step(do=Do.WAIT, until=min(checkpoint_at, step.until or checkpoint_at))
 
 
 def _follow(order: Order, view: View) -> Step:

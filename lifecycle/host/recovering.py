@@ -108,7 +108,7 @@ async def _adopt(r: Residence, seen: ActorRecord) -> bool:
     r.phase = Phase.FROZEN
     if template is not None and await _stands(r):
         assert r.handle is not None
-        r.ready_at = r.clock()
+        r.ready_at = r.looked_at = r.clock()
         r.gate.lead_to(r.handle.slug, r.handle.endpoints)
         log.info("actor adopted", extra={"actor": str(r.actor), "epoch": r.record.epoch})
     else:

@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from lifecycle.errors import ActorBusy, Fenced, LifecycleError, NoSuchActor
 from lifecycle.host.gate import Gate
+from lifecycle.host.health import Health
 from lifecycle.host.kit import Kit, Owner
 from lifecycle.host.places import Copy, Note
 from lifecycle.host.reaper import YIELDS, Order, Rules, View
@@ -66,12 +67,20 @@ class Residence:
         self.phases = Phases()
         self.is_frozen = False
         self.exit: Exit | None = None
+        self.why_ended = ""
+        """Where we ended it and how it did says nothing."""
+        self.health = Health.WELL
         self.ready_at = 0.0
         self.not_before = 0.0
+        self.looked_at = 0.0
+        self.saved_as: bytes | None = None
+        """How its files looked (`checkpointing.look_of`) when they were last saved."""
         self.saved_bytes = 0
         """Of the files in the last snapshot that was made here."""
         self.order: Order | None = None
         self.order_done: asyncio.Future[None] | None = None
+        self.was_refused = False
+        """A write of ours was."""
         self.stirred = asyncio.Event()
         self._cpu_s = 0.0
         self._cpu_at = 0.0
@@ -88,6 +97,16 @@ class Residence:
     def __repr__(self) -> str:
         epoch = self._record.epoch if self._record else "-"
         return f"<Residence {self.actor} epoch {epoch} {self.phase} {self.gate!r}>"
+
+    @property
+    def doubted_until(self) -> float | None:
+        """The record was found to have forgotten us: on `boot_time`, how long that may wait. The
+        gate's, which asks before each byte."""
+        return self.gate.doubted_until
+
+    @doubted_until.setter
+    def doubted_until(self, until: float | None) -> None:
+        self.gate.doubted_until = until
 
     @property
     def phase(self) -> Phase:
@@ -205,11 +224,14 @@ class Residence:
             last_active=self.gate.last_active,
             order=self.order,
             not_before=self.not_before,
+            looked_at=self.looked_at,
         )
 
     def rules(self) -> Rules:
         return Rules(
-            freeze_after=self.template.freeze_after_s, suspend_after=self.template.suspend_after_s
+            freeze_after=self.template.freeze_after_s,
+            suspend_after=self.template.suspend_after_s,
+            checkpoint_every=self.template.checkpoint_every_s,
         )
 
     # Freeze and thaw: local to the worker, the table does not know.
@@ -265,6 +287,18 @@ class Residence:
         if self.handle is not None:
             await self._cores_used()
 
+    async def run_on(self) -> None:
+        """After a standstill that was none of its clients' doing, and no rest either.
+
+        Raises Broken."""
+        if self.is_frozen and self.handle is not None:
+            await self._thaw(self.handle)
+        self.is_frozen = False
+        if not self.must_leave():
+            since = self.gate.last_active
+            self.gate.open()
+            self.gate.last_active = since
+
     async def is_computing(self) -> bool:
         """Does it use more than `busy_cores` though nobody calls? Its last request's work should
         not count, so a high average since it was let in is looked at once more, briefly."""
@@ -275,6 +309,15 @@ class Residence:
             return False
         await asyncio.sleep(_CPU_LOOK_S)
         return await self._cores_used() > limit
+
+    async def uses_cpu(self) -> bool:
+        """Now, whatever it did before."""
+        first = await self._inspect()
+        await asyncio.sleep(_CPU_LOOK_S)
+        second = await self._inspect()
+        if first is None or second is None:
+            return False
+        return (second.cpu_s - first.cpu_s) / _CPU_LOOK_S > self.kit.settings.busy_cores
 
     async def _cores_used(self) -> float:
         """Average since the last look (or since it was let in); none where nobody can tell."""
@@ -297,7 +340,7 @@ class Residence:
 
     # The table.
 
-    async def write(self, operation: Callable[[Fence, str], Awaitable[Answer]]) -> ActorRecord:
+    async def write(self, operation: Callable[[Fence, str], Awaitable[Answer]]) -> Answer:
         """Make one fenced call until its answer is known.
 
         Raises Superseded when the table refuses, LeaseLost when the lease ended first: the call may
@@ -315,7 +358,7 @@ class Residence:
         if not answer.is_done or answer.record is None:
             raise Superseded(str(answer.outcome))
         self.record = answer.record
-        return answer.record
+        return answer
 
     # What it leaves and tells.
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from lifecycle.errors import DependencyAway, LifecycleError
+from lifecycle.failpoints import Point, reach
 from lifecycle.host.places import Copy
 from lifecycle.host.reaper import YIELDS, Cause, Order
 from lifecycle.host.residence import Broken, LeaseLost, Phase, Residence, Superseded
@@ -35,10 +36,12 @@ async def suspend(r: Residence, order: Order | None) -> bool:
     began = time.monotonic()
     try:
         await r.freeze()
+        reach(Point.SUSPEND_FROZEN)
         if _is_wanted(r, cause):
             raise _Wanted
         r.phase = Phase.SUSPENDING
         await _unless_wanted(r, cause, lambda: _begin(r), cancel=False)
+        reach(Point.SUSPEND_BEGUN)
         snapshot = (
             None if discard else await _unless_wanted(r, cause, lambda: _save(r), cancel=True)
         )
@@ -52,6 +55,8 @@ async def suspend(r: Residence, order: Order | None) -> bool:
         return False
     # Nothing may come between here and the call: from now on only its answer decides.
     await _commit(r, snapshot)
+    reach(Point.SUSPEND_COMMITTED)
+    r.owner.fell_asleep(r.record)
     r.kit.meters.suspends["committed", cause] += 1
     r.kit.meters.phase("suspend", time.monotonic() - began)
     log.info(
@@ -59,6 +64,7 @@ async def suspend(r: Residence, order: Order | None) -> bool:
         extra={"actor": str(r.actor), "cause": str(cause), "epoch": r.record.epoch},
     )
     await _discard(r, snapshot)
+    reach(Point.SUSPEND_DISCARDED)
     r.settle_order()
     return True
 
@@ -82,7 +88,7 @@ async def _unless_wanted(
     """
     wanted, broken = False, None
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(_caught(work), name=f"suspend of {r.actor}")
+        task = group.create_task(caught(work), name=f"suspend of {r.actor}")
         while not task.done():
             # Cleared before the look: a request that comes after the look stirs again.
             r.stirred.clear()
@@ -110,7 +116,7 @@ async def _unless_wanted(
     return result
 
 
-async def _caught(work: Callable[[], Awaitable[T]]) -> T | Exception:
+async def caught(work: Callable[[], Awaitable[T]]) -> T | Exception:
     """An error is a result here: raised inside the group it would arrive wrapped."""
     try:
         return await work()
@@ -123,7 +129,9 @@ async def _save(r: Residence) -> str:
     record = r.record
     owner = SnapshotOwner(actor=r.actor, uid=record.uid, epoch=record.epoch)
     directories = r.copy.directories(r.durable)
+    reach(Point.UPLOAD_BEGIN)
     saved = await r.kit.vault.save(owner, directories, parent=record.snapshot)
+    reach(Point.SUSPEND_SAVED)
     r.kit.meters.snapshot_bytes["written"] += saved.bytes_written
     r.saved_bytes = saved.bytes_total
     return saved.id
@@ -194,7 +202,7 @@ async def after_exit(r: Residence) -> bool:
     r.gate.shut()
     r.gate.cut_all()
     r.phase = Phase.SUSPENDING
-    reason = str(r.exit)
+    reason = r.why_ended or str(r.exit)
     quick = r.clock() - r.ready_at < r.kit.settings.quick_exit_s
     log.warning("actor ended by itself", extra={"actor": str(r.actor), "how": reason})
     await r.end_sandbox()
@@ -210,6 +218,7 @@ async def after_exit(r: Residence) -> bool:
                 f, snapshot=snapshot, active_ms=active_ms, reason=reason, call=call
             )
         )
+        r.owner.fell_asleep(r.record)
     r.kit.meters.suspends["committed", Cause.EXIT] += 1
     await _discard(r, snapshot)
     r.settle_order()

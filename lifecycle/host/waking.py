@@ -19,12 +19,14 @@ from lifecycle.errors import (
     NoSuchTemplate,
     StartFailed,
 )
+from lifecycle.failpoints import Point, reach
 from lifecycle.host.places import Note, boot_id
 from lifecycle.host.readiness import NotReady, wait_ready
+from lifecycle.host.reasserting import commit_again
 from lifecycle.host.residence import LeaseLost, Residence, Superseded
 from lifecycle.messages import Phases, Refused, There
 from placement.errors import PlacementError, TableUnavailable
-from placement.model import ActorRecord, ActorState, Answer, Outcome
+from placement.model import ActorRecord, ActorState, Answer, Claimant, Outcome
 from placement.repeat import until_known
 from runtimes.base import RuntimeFailure, SandboxSpec
 from runtimes.registry import choose
@@ -42,11 +44,13 @@ async def wake(r: Residence) -> bool:
     # Not the loop's clock: uvloop's moves in whole milliseconds, once per turn.
     clock, began = time.monotonic, time.monotonic()
     try:
+        reach(Point.WAKE_BEGIN)
         answer = await _claim(r)
         if isinstance(answer, There):
             r.awake.set_result(answer)
             return False
         claimed = clock()
+        reach(Point.WAKE_CLAIMED)
         r.record = answer
         # Past the budget others may claim it: to wait on for a store or a driver is no use.
         async with asyncio.timeout(r.kit.settings.wake_budget_s):
@@ -55,9 +59,10 @@ async def wake(r: Residence) -> bool:
             spec = _spec(r)
             r.handle = await r.driver.start(spec)
             started = clock()
+            reach(Point.WAKE_STARTED)
             r.write_note(msgspec.structs.replace(r.note, handle=r.handle))
             await _until_ready(r)
-        await r.write(lambda fence, call: r.kit.table.ready(fence, call=call))
+        await become_ready(r)
     except (Superseded, LeaseLost) as error:
         _refuse(r, DependencyAway(f"{r.actor}: ownership was lost while it woke: {error}"))
         return False
@@ -67,6 +72,7 @@ async def wake(r: Residence) -> bool:
         await _give_up(r, error)
         return False
     ready = clock()
+    reach(Point.WAKE_READY)
     r.phases = Phases(
         total=(ready - began) * 1000,
         claim=(claimed - began) * 1000,
@@ -85,9 +91,19 @@ async def wake(r: Residence) -> bool:
     return True
 
 
+async def become_ready(r: Residence) -> None:
+    """The last call before it serves. Raises Superseded, LeaseLost, PlacementError.
+
+    Under a new history somebody else may have taken it over since we claimed it, and that may be
+    forgotten: it is ours only if the record still says so when all have looked."""
+    answer = await r.write(lambda fence, call: r.kit.table.ready(fence, call=call))
+    if not await _stands(r, r.record, answer.history):
+        raise Superseded("forgotten, and owned anew by another worker")
+
+
 async def let_in(r: Residence) -> None:
     assert r.handle is not None
-    r.ready_at = r.clock()
+    r.ready_at = r.looked_at = r.clock()
     r.gate.lead_to(r.handle.slug, r.handle.endpoints)
     await r.serve_again()
     if not r.awake.done():
@@ -96,7 +112,11 @@ async def let_in(r: Residence) -> None:
 
 async def _claim(r: Residence) -> ActorRecord | There:
     """Own the actor, or learn who does. Raises LifecycleError."""
+    # One for the whole of it: had the lease ended meanwhile, the next incarnation may not be
+    # registered yet, and by a claim in its name it would serve once it is, taken over or not.
     table, claimant = r.kit.table, r.owner.claimant()
+    if not r.owner.has_lease(claimant.incarnation):
+        raise DependencyAway(f"{r.actor}: this worker has no lease", actor=r.actor)
     budget_ms = int(r.kit.settings.wake_budget_s * 1000)
     for _ in range(_CLAIM_TRIES):
         answer = await _known(
@@ -105,7 +125,8 @@ async def _claim(r: Residence) -> ActorRecord | There:
         )
         match answer.outcome:
             case Outcome.DONE if answer.record is not None:
-                return answer.record
+                if await _stands(r, answer.record, answer.history):
+                    return answer.record
             case Outcome.NOT_FOUND:
                 raise NoSuchActor(f"no actor {r.actor}", actor=r.actor)
             case Outcome.BACKING_OFF:
@@ -116,7 +137,7 @@ async def _claim(r: Residence) -> ActorRecord | There:
                     retry_after_s=answer.retry_after_ms / 1000,
                 )
             case Outcome.HELD if answer.record is not None:
-                settled = await _settle_held(r, answer.record)
+                settled = await _settle_held(r, answer.record, claimant)
                 if settled is not None:
                     return settled
             case _:
@@ -124,14 +145,16 @@ async def _claim(r: Residence) -> ActorRecord | There:
     raise DependencyAway(f"{r.actor} keeps changing hands", actor=r.actor)
 
 
-async def _settle_held(r: Residence, held: ActorRecord) -> ActorRecord | There | None:
+async def _settle_held(r: Residence, held: ActorRecord, me: Claimant) -> ActorRecord | There | None:
     """Somebody owns it: follow them, or take over when their lease is provably over.
 
     None: it changed meanwhile, claim again.
     """
-    table, leases, me = r.kit.table, r.kit.leases, r.owner.claimant()
+    table, leases = r.kit.table, r.kit.leases
     assert held.worker is not None and held.incarnation is not None
     if (held.worker, held.incarnation) == (me.worker, me.incarnation):
+        if await commit_again(r, held):
+            return None
         # A claim of ours whose answer was lost: this worker has no such copy, so nobody has.
         await _known(
             r,
@@ -152,16 +175,30 @@ async def _settle_held(r: Residence, held: ActorRecord) -> ActorRecord | There |
                 call=call,
             ),
         )
-        if answer.is_done:
-            log.warning(
-                "actor taken over", extra={"actor": str(r.actor), "lost_worker": held.worker}
-            )
-            return answer.record
-        return None
+        if not answer.is_done or answer.record is None:
+            return None
+        log.warning("actor taken over", extra={"actor": str(r.actor), "lost_worker": held.worker})
+        return answer.record if await _stands(r, answer.record, answer.history) else None
     worker = await leases.worker(held.worker)
     if worker is None:
         return None
     return There(worker=worker.worker, rpc=worker.rpc)
+
+
+async def _stands(r: Residence, claimed: ActorRecord, history: str) -> bool:
+    """Is the claim good? By the record of a table that may have forgotten writes it is not before
+    every worker has looked: one of them may run a copy, and owns it anew then."""
+    histories = r.kit.leases.histories
+    if histories.is_settled(history):
+        return True
+    r.owner.renew_soon()  # we are one of them
+    try:
+        await histories.settle(history)
+        seen = await r.kit.table.read(r.actor)
+    except PlacementError as error:
+        r.owner.leave_unsure(r.actor)
+        raise DependencyAway(f"the placement table is away: {error}", actor=r.actor) from error
+    return seen is not None and (seen.uid, seen.revision) == (claimed.uid, claimed.revision)
 
 
 async def _moves(r: Residence, held: ActorRecord) -> bool:
@@ -361,5 +398,10 @@ async def _own_again(r: Residence) -> bool | None:
     r.record = mine
     r.write_note(msgspec.structs.replace(r.note, epoch=mine.epoch, claimants=()))
     if mine.state is ActorState.WAKING:
-        await r.write(lambda fence, call: table.ready(fence, call=call))
+        await become_ready(r)
+        return True
+    for history in await r.kit.leases.histories.now():
+        # An earlier try of ours, whose answer was lost.
+        if not await _stands(r, mine, history):
+            return None
     return True

@@ -7,6 +7,7 @@
 -- ARGV[4]  channel of the change feed.
 -- ARGV[5+] the operation's own.
 -- Answer   {outcome, retry_after_ms, record}: as it stands afterwards, packed; '' when there is none.
+--          Of those that make an owner also the history, see below.
 --
 -- A record is one MessagePack array and not a hash: without the name and the frame of each field
 -- a sleeping actor takes half the memory. wire.Packed names the places; what is absent is empty,
@@ -41,6 +42,14 @@ local function is_from() return string.find(from, record.s, 1, true) end
 
 local function answer(outcome, retry_after_ms)
   return {outcome, retry_after_ms or 0, packed or ''}
+end
+
+-- The history of this server's data: another one after a failover or a start, and then what was
+-- answered before may be forgotten. Empty where the server does not tell.
+local function with_history(told)
+  local info = redis.pcall('INFO', 'replication')
+  told[4] = type(info) == 'string' and string.match(info, 'master_replid:(%x+)') or ''
+  return told
 end
 
 local function save(...)
@@ -107,6 +116,24 @@ end
 
 -- A new owner for a new epoch: worker, incarnation, door and budget stand in ARGV[5..8].
 local function own()
-  return move(to, {e = record.e + 1, w = ARGV[5], i = ARGV[6], o = ARGV[7],
-    d = now_ms() + ARGV[8]}, {'b'})
+  return with_history(move(to, {e = record.e + 1, w = ARGV[5], i = ARGV[6], o = ARGV[7],
+    d = now_ms() + ARGV[8]}, {'b'}))
+end
+
+-- Is the record still the one that was seen: uid ('' there was none) and revision in ARGV?
+-- What was deleted stays so, whoever knew it.
+local function is_seen(first, uid)
+  if record.s == GONE and record.u == uid then return false end
+  if ARGV[first] == '' then return not exists() end
+  return exists() and record.u == ARGV[first] and tostring(record.r) == ARGV[first + 1]
+end
+
+-- What a worker knows of an actor in place of a record that is behind it. From ARGV[first] on: uid,
+-- epoch, revision, worker, template, snapshot, policy, made, active, failures, reason.
+local function known(first)
+  local function text(n) return ARGV[first + n] ~= '' and ARGV[first + n] or nil end
+  return {u = ARGV[first], s = to, e = tonumber(ARGV[first + 1]),
+    r = math.max(tonumber(ARGV[first + 2]), record.r or 0), w = text(3), t = ARGV[first + 4],
+    p = text(5), y = text(6), m = tonumber(ARGV[first + 7]), a = tonumber(ARGV[first + 8]),
+    f = tonumber(ARGV[first + 9]), x = text(10)}
 end

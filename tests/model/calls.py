@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from placement.model import Operation, Outcome
 from tests.model.semantics import Call, Row, Shown, apply
-from tests.model.state import NAMES, State, Violation, holding, is_leased
+from tests.model.state import LAG, NAMES, State, Violation, holding, is_leased
 
 Steps = Iterator[tuple[str, State]]
 Then = Callable[[State, Outcome, Row], Steps]
@@ -23,12 +23,18 @@ class Rules:
     """Lapsed leases, crashes, lost and late calls, exits, passed deadlines in one history."""
     late: int = 1
     """Calls that may be on their way at once."""
-    forgetful: str = ""
-    """Replicas are not waited for, so that a failover forgets writes; P1 or P2 says which of the
-    promises that this breaks is looked at."""
+    failover: bool = False
+    """Replicas are not waited for, so that a failover forgets writes. One in a history."""
+    only_p1: bool = False
+    """Over a failover, what a worker forgets that stands still or dies is no finding (P2)."""
     gateways: int = 2
     bug: str = ""
     """A planted mistake, by its name in test_model.BUGS."""
+
+    def may_fail(self, state: State) -> bool:
+        """One more fault, beside the failover that is still to come."""
+        kept = self.failover and not state.has_failed_over
+        return state.faults + kept < self.faults
 
 
 def execute(rules: Rules, state: State, call: Call) -> tuple[Outcome, State]:
@@ -47,9 +53,11 @@ def execute(rules: Rules, state: State, call: Call) -> tuple[Outcome, State]:
 
 def _uncopied(rules: Rules, state: State, call: Call) -> Row | None:
     """Behind by this write, or by more; marked when what it does not have is a snapshot."""
-    if not rules.forgetful:
+    if not rules.failover or state.has_failed_over:
         return None
     behind = state.uncopied or state.row._replace(call="")
+    if behind.revision < state.row.revision - LAG:
+        return None
     return behind._replace(snapshot=-1) if call.operation in PROMOTES else behind
 
 
@@ -75,20 +83,21 @@ def table_call(
     gives_up: Callable[[State], Steps],
     incarnation: str = "",
     snapshot: int = 0,
+    mine: Row | None = None,
 ) -> Steps:
     """Every ending of one call by worker i. `gives_up` says where the program goes on when no
     answer came; it decides itself whether it may."""
     worker, name = state.workers[i], operation.value
     used = {c.id for c in state.late} | {w.call for w in state.workers} | {state.row.call}
     ident = worker.call or next(each for each in _IDS if each not in used)
-    call = Call(ident, operation, fence, NAMES[i], incarnation, snapshot)
+    call = Call(ident, operation, fence, NAMES[i], incarnation, snapshot, mine=mine)
     outcome, done = execute(rules, state, call)
     for label, after in then(done.at(i, call=""), outcome, done.row):
         yield f"{name}: {outcome}{label}", after
     if worker.call:
         for label, after in gives_up(state.at(i, call="")):
             yield f"{name}: given up{label}", after
-    elif state.faults < rules.faults:
+    elif rules.may_fail(state):
         spent = done._replace(faults=state.faults + 1)
         if done.row is not state.row:
             yield f"!{name}: done, answer lost", spent.at(i, call=ident)

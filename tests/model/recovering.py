@@ -34,7 +34,11 @@ def regain(rules: Rules, state: State, i: int) -> Steps:
 def again_read(rules: Rules, state: State, i: int) -> Steps:
     w, row = state.workers[i], state.row
     if not _is_of(rules, state, i):
-        yield "not ours any more", gone(state, i)
+        # `_regain`: it may be forgotten. Of an earlier process nothing is known but the note.
+        if w.held is not None and w.left is not None:
+            yield "not ours any more", state.at(i, at="in_doubt", me=w.inc)
+        else:
+            yield "not ours any more", gone(state, i)
     elif row.incarnation != w.me:
         yield "still ours", state.at(i, at="again_look", seen=shown_by(row))
     else:
@@ -98,10 +102,11 @@ def again_take(rules: Rules, state: State, i: int) -> Steps:
 def again_ready(rules: Rules, state: State, i: int) -> Steps:
     def done(after: State) -> Steps:
         # Frozen where it lives: the next request thaws it. Else its files are saved.
-        yield "", after.at(i, at="live", is_frozen=after.workers[i].is_alive)
+        at = "live" if after.workers[i].is_settled else "ready_settle"
+        yield "", after.at(i, at=at, is_frozen=after.workers[i].is_alive)
 
     def superseded(after: State) -> Steps:
-        yield from leaves(after, i)
+        yield "", after.at(i, at="live", was_refused=True, doubt=3)
 
     def lease_lost(after: State) -> Steps:
         yield "", _once_more(after, i)

@@ -58,6 +58,8 @@ class Call(NamedTuple):
     snapshot: int = 0
     is_failure: bool = False
     threshold: int = 3
+    mine: "Row | None" = None
+    """Of reassert and recommit: what this owner was last told; `fence` is the record as seen."""
 
 
 Result = tuple[Outcome, Row]
@@ -73,6 +75,8 @@ def apply(row: Row, call: Call, is_right: Fenced = is_fence_right) -> Result:
     if call.operation is Operation.CLAIM:
         return _claim(row, call)
     assert call.fence is not None
+    if call.mine is not None:
+        return _restored(row, call, call.fence, call.mine)
     if _is_repeated(row, call, call.fence):
         return Outcome.DONE, row
     if not is_right(row, call.fence):
@@ -118,6 +122,21 @@ def _release(row: Row, call: Call) -> Result:
     to = ActorState.FAILED if is_failed else ActorState.SUSPENDED
     freed = row._replace(incarnation="", failures=failures, is_overdue=False)
     return _moved(freed._replace(is_backing_off=is_failed), to, call)
+
+
+def _restored(row: Row, call: Call, seen: Shown, mine: Row) -> Result:
+    (to,) = RESULT[call.operation]
+    is_owned = call.operation is Operation.REASSERT
+    if row.call == (call.id if is_owned else call.id[:8]) and row.uid == mine.uid:
+        return Outcome.DONE, row
+    if (row.uid, row.revision) != (seen.uid, seen.revision):
+        return Outcome.STALE, row
+    known = mine._replace(
+        revision=max(mine.revision, row.revision), is_overdue=False, is_backing_off=False
+    )
+    if is_owned:
+        return _own(known, call)
+    return _moved(known._replace(incarnation=""), to, call)
 
 
 def _moved(row: Row, to: ActorState, call: Call) -> Result:

@@ -34,6 +34,9 @@ def live(rules: Rules, state: State, i: int) -> Steps:
         cut = state.cut(i, "ticket", "sent")
         yield "lease is over: fenced", cut.at(i, at="regain", is_open=False, is_frozen=w.is_alive)
         return
+    if w.doubt:
+        yield "in doubt", state.at(i, at="in_doubt", me=w.inc)
+        return
     if not w.is_alive:
         cut = state.cut(i, "ticket", "sent")
         yield "program ended", cut.at(i, at="exit_save", is_open=False, is_frozen=False)
@@ -75,7 +78,7 @@ def save(rules: Rules, state: State, i: int) -> Steps:
     """`_save` in `_unless_wanted`, then the last look before the commit."""
     if _is_wanted(state, i):
         yield "wanted: serve again", _let_in(state, i).at(i, at="abort")
-        if state.faults < rules.faults:
+        if rules.may_fail(state):
             # `Broken`: what is left of it are its files.
             broken = state._replace(faults=state.faults + 1)
             yield "!thaw fails", broken.at(i, at="live", is_frozen=False, is_alive=False)
@@ -83,7 +86,7 @@ def save(rules: Rules, state: State, i: int) -> Steps:
         yield "saved", state.at(i, at="commit", saved=1)
     if rules.bug == "commit without manifest":
         yield "saved in part", state.at(i, at="commit", saved=2)
-    if state.faults < rules.faults:
+    if rules.may_fail(state):
         failed = state._replace(faults=state.faults + 1)
         yield "!store away", failed.at(i, at="abort")  # `_stay`: frozen
 
@@ -102,16 +105,23 @@ def commit(rules: Rules, state: State, i: int) -> Steps:
         yield "wanted: serve again", _let_in(state, i).at(i, at="abort", call="", saved=0)
 
     def done(after: State) -> Steps:
-        yield from leaves(after, i)
+        yield from leaves(_slept(rules, after, i), i)
 
     yield from _written(rules, state, i, Operation.COMMIT_SUSPEND, done)
 
 
+def _slept(rules: Rules, state: State, i: int) -> State:
+    """`fell_asleep`; kept only where there is a failover to forget it."""
+    if state.uncopied is None:
+        return state
+    return state.at(i, slept=state.row._replace(call=""))
+
+
 def _written(rules: Rules, state: State, i: int, operation: Operation, done: object) -> Steps:
-    """As `_step` takes the errors: Superseded ends the copy, LeaseLost looks at the lease."""
+    """As `_step` takes the errors: Superseded asks the table, LeaseLost looks at the lease."""
 
     def superseded(after: State) -> Steps:
-        yield from leaves(after, i)
+        yield "", after.at(i, at="live", saved=0, is_open=False, was_refused=True, doubt=3)
 
     def lease_lost(after: State) -> Steps:
         yield "", after.at(i, at="live", saved=0)
@@ -162,6 +172,8 @@ def _exiting(rules: Rules, state: State, i: int, operation: Operation, then: str
     def done(after: State) -> Steps:
         if then:
             yield "", after.at(i, at=then)
+        elif operation is Operation.COMMIT_SUSPEND:
+            yield from leaves(_slept(rules, after, i), i)
         else:
             yield from leaves(after, i)
 

@@ -9,6 +9,8 @@ from tests.model.semantics import Call, Row, Shown, shown_by
 
 NAMES = ("a", "b")
 BASE = 2
+LAG = 5
+"""Writes that a replica is behind at most: a whole wake and suspend, and one more."""
 """The record's epoch and revision in every state; less is older, 0 is long ago."""
 
 
@@ -21,6 +23,11 @@ class Held(NamedTuple):
 
     state: ActorState
     fence: Shown
+    snapshot: int = 0
+
+    def row(self) -> Row:
+        f = self.fence
+        return Row(f.uid, self.state, f.epoch, f.revision, self.snapshot, f.worker, f.incarnation)
 
 
 class Left(NamedTuple):
@@ -60,6 +67,18 @@ class Worker(NamedTuple):
     """The snapshot to promote: 1 its manifest is durable, 2 it is not."""
     looks_back: bool = False
     """Started anew, with a note to look at once registered."""
+    has_looked: bool = True
+    """Since the failover it has compared what it runs, and nothing of it is in doubt."""
+    is_settled: bool = True
+    """It knows that every worker has looked."""
+    doubt: int = 0
+    """1: its record says otherwise, it may serve until the lease as of the look before is over;
+    2: that is over; 3: a write was refused, and nothing is served before it is known why."""
+    was_refused: bool = False
+    has_lapsed: bool = False
+    """Since the failover its lease was over."""
+    slept: Row | None = None
+    """The answer to the suspend that it made last."""
 
 
 class Gateway(NamedTuple):
@@ -78,6 +97,7 @@ class State(NamedTuple):
     faults: int = 0
     uncopied: Row | None = None
     """The record as a replica has it, where replicas are not waited for."""
+    has_failed_over: bool = False
 
     def at(self, i: int, **change: object) -> "State":
         """With this change of a worker."""
@@ -98,7 +118,15 @@ class State(NamedTuple):
 
 def vacant(worker: Worker) -> Worker:
     """The same worker without a residence."""
-    return Worker(inc=worker.inc, lease=worker.lease, store=worker.store)
+    return Worker(
+        inc=worker.inc,
+        lease=worker.lease,
+        store=worker.store,
+        has_looked=worker.has_looked,
+        is_settled=worker.is_settled,
+        has_lapsed=worker.has_lapsed,
+        slept=worker.slept,
+    )
 
 
 def is_leased(worker: Worker, incarnation: str | None = None) -> bool:
@@ -112,6 +140,7 @@ def may_serve(worker: Worker) -> bool:
     """`Residence.may_serve`."""
     return (
         worker.is_open
+        and worker.doubt < 2
         and worker.held is not None
         and is_leased(worker, worker.held.fence.incarnation)
     )
@@ -136,6 +165,9 @@ def canonical(state: State) -> State:
         state = state._replace(row=state.row._replace(call=""))
     if state.uncopied is not None and state.uncopied.call not in known:
         state = state._replace(uncopied=state.uncopied._replace(call=""))
+    if state.uncopied is None and not state.has_failed_over and any(w.slept for w in state.workers):
+        workers = tuple(w._replace(slept=None) for w in state.workers)
+        state = state._replace(workers=workers)
     return state
 
 
@@ -147,25 +179,30 @@ def _shifted(state: State, by_epoch: int, by_revision: int) -> State:
             epoch=max(0, shown.epoch + by_epoch), revision=max(0, shown.revision + by_revision)
         )
 
+    def row(r: Row) -> Row:
+        # Exact, where a failover may make it the present again; long ago is dropped elsewhere.
+        return r._replace(epoch=r.epoch + by_epoch, revision=r.revision + by_revision)
+
     def worker(w: Worker) -> Worker:
-        if w.held is None and w.seen is None and w.left is None:
+        if w.held is None and w.seen is None and w.left is None and w.slept is None:
             return w
         held = w.held and w.held._replace(fence=fence(w.held.fence))  # type: ignore[arg-type]
         left = w.left and w.left._replace(epoch=max(0, w.left.epoch + by_epoch))
-        return w._replace(held=held, seen=fence(w.seen), left=left)
-
-    def row(r: Row) -> Row:
-        return r._replace(
-            epoch=max(0, r.epoch + by_epoch), revision=max(0, r.revision + by_revision)
-        )
+        slept = w.slept and row(w.slept)
+        if slept is not None and slept.revision < BASE - LAG:
+            slept = None
+        return w._replace(held=held, seen=fence(w.seen), left=left, slept=slept)
 
     return state._replace(
         row=row(state.row),
         workers=tuple(worker(w) for w in state.workers),
-        late=tuple(call._replace(fence=fence(call.fence)) for call in state.late),
+        late=tuple(
+            call._replace(fence=fence(call.fence), mine=call.mine and row(call.mine))
+            for call in state.late
+        ),
         uncopied=state.uncopied and row(state.uncopied),
     )
 
 
 def holding(row: Row) -> Held:
-    return Held(row.state, shown_by(row))
+    return Held(row.state, shown_by(row), row.snapshot)

@@ -36,8 +36,10 @@ def test_p1_p2_p3_p4_hold_in_every_state_with_any_one_fault(explored: Explored) 
     assert explored.is_whole and explored.states > 50_000
 
 
-def test_every_await_of_the_code_is_stood_before(explored: Explored) -> None:
-    assert explored.places - {""} == set(STEPS)
+def test_every_await_of_the_code_is_stood_before(explored: Explored, forgetful: Explored) -> None:
+    # It takes a second fault beside the failover: `make model`.
+    rare = {"ready_settle"}
+    assert (explored.places | forgetful.places) - {""} == set(STEPS) - rare
 
 
 @pytest.mark.parametrize("bug", BUGS)
@@ -46,8 +48,25 @@ def test_a_planted_mistake_is_found(bug: str) -> None:
     assert found.violation.startswith(BUGS[bug]), found
 
 
-@pytest.mark.parametrize("promise", ["P1", "P2"])
-def test_a_failover_that_forgets_costs_what_the_docs_say(promise: str) -> None:
-    """Where replicas are not waited for: a claim may be forgotten, or a commit."""
-    found = explore(Rules(faults=1, forgetful=promise))
-    assert found.violation.startswith(promise) and "forg" in f"{found.violation} {found.trace}"
+FORGETFUL_BUGS = {"claims are not settled": "P1", "a forgotten suspend is left so": "P2"}
+
+
+@pytest.fixture(scope="module")
+def forgetful() -> Explored:
+    found = explore(Rules(faults=1, failover=True, gateways=1))
+    print(f"\nmodel, with a failover: {found}")  # noqa: T201 # the count is the result
+    return found
+
+
+def test_p1_p2_p3_p4_hold_over_a_failover_that_forgets_the_last_writes(
+    forgetful: Explored,
+) -> None:
+    """Where replicas are not waited for."""
+    assert not forgetful.violation, "\n".join((forgetful.violation, *forgetful.trace))
+    assert forgetful.is_whole
+
+
+@pytest.mark.parametrize("bug", FORGETFUL_BUGS)
+def test_a_planted_mistake_about_forgotten_writes_is_found(bug: str) -> None:
+    found = explore(Rules(faults=1, failover=True, gateways=1, bug=bug))
+    assert found.violation.startswith(FORGETFUL_BUGS[bug]), found

@@ -1,9 +1,10 @@
 """lifecycle/host/waking.py, one await at a time; the names of the places are those of its steps."""
 
+from placement.forgotten import Verdict, judge
 from placement.model import Operation, Outcome
 from tests.model.calls import Rules, Steps, table_call, write
 from tests.model.semantics import Row, shown_by
-from tests.model.state import NAMES, Left, State, holding, vacant
+from tests.model.state import NAMES, Left, State, Violation, holding, vacant
 
 
 def begins(state: State, i: int) -> State:
@@ -34,6 +35,9 @@ def claim(rules: Rules, state: State, i: int) -> Steps:
         elif outcome is Outcome.HELD:
             mine = (row.worker, row.incarnation) == (NAMES[i], after.workers[i].me)
             step = "settle_release" if mine else "settle_look"
+            slept = after.workers[i].slept
+            if mine and slept is not None and judge(slept, row) is Verdict.OURS:
+                step = "commit_again"
             yield "", after.at(i, at=step, seen=shown_by(row))
 
     def unknown(after: State) -> Steps:
@@ -116,16 +120,19 @@ def take_over(rules: Rules, state: State, i: int) -> Steps:
 
 
 def _claimed(state: State, i: int) -> State:
-    return state.at(i, at="prepare", me="", seen=None, held=holding(state.row))
+    at = "prepare" if state.workers[i].is_settled else "settle"
+    return state.at(i, at=at, me="", seen=None, held=holding(state.row))
 
 
 def prepare(rules: Rules, state: State, i: int) -> Steps:
     """`_prepare`, the driver's start, `_until_ready`: local, and any of it may fail."""
     held = state.workers[i].held
     assert held is not None
+    if held.snapshot < 0 and not rules.only_p1:
+        raise Violation("P2: a wake from before a suspend that was answered")
     left = Left(held.fence.epoch)
     yield "started", state.at(i, at="ready", left=left, is_alive=True)
-    if state.faults < rules.faults:
+    if rules.may_fail(state):
         failed = refused(state, i).at(i, at="give_up", left=left)
         yield "!start failed", failed._replace(faults=state.faults + 1)
 
@@ -133,7 +140,10 @@ def prepare(rules: Rules, state: State, i: int) -> Steps:
 def ready(rules: Rules, state: State, i: int) -> Steps:
     def done(after: State) -> Steps:
         # `let_in` follows the answer without an await.
-        yield "", after.at(i, at="live", is_open=True)
+        if after.workers[i].is_settled:
+            yield "", after.at(i, at="live", is_open=True)
+        else:
+            yield "", after.at(i, at="ready_settle")
 
     def lost(after: State) -> Steps:
         yield "", gone(refused(after, i), i)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from placement.model import ActorState
-from tests.model import recovering, sleeping, waking
+from tests.model import forgetting, recovering, sleeping, waking
 from tests.model.calls import Rules, Steps, execute
 from tests.model.state import Gateway, State, Violation, Worker, is_leased, may_serve
 
@@ -21,6 +21,11 @@ STEPS = {
             "regain again_read again_look again_margin again_take again_ready recover"
             " recover_release",
         ),
+        (
+            forgetting,
+            "settle ready_settle again_settle commit_again in_doubt reassert reassert_later"
+            " reassert_ready",
+        ),
     )
     for name in names.split()
 }
@@ -34,7 +39,9 @@ def successors(rules: Rules, state: State) -> Iterator[tuple[str, State]]:
                 yield _named(label, f"worker {i} {worker.at}: "), after
         for label, after in _lease(rules, state, i, worker):
             yield _named(label, f"worker {i} "), after
-        if state.faults < rules.faults:
+        for label, after in forgetting.look(rules, state, i):
+            yield _named(label, f"worker {i} "), after
+        if rules.may_fail(state):
             for label, after in _faults(state._replace(faults=state.faults + 1), i, worker):
                 yield f"!worker {i} {label}", after
     for n, gateway in enumerate(state.gateways):
@@ -46,9 +53,10 @@ def successors(rules: Rules, state: State) -> Iterator[tuple[str, State]]:
         rest = tuple(c for c in state.late if c is not call)
         yield f"late {call.operation} executed", execute(rules, state, call)[1]._replace(late=rest)
     if state.uncopied is not None:
-        yield "replica has caught up", state._replace(uncopied=None)
-    if state.faults < rules.faults:
-        yield from _store(rules, state._replace(faults=state.faults + 1))
+        yield "replica has caught up", forgetting.copied(state)
+    if rules.may_fail(state):
+        yield from _store(state._replace(faults=state.faults + 1))
+    yield from forgetting.fails_over(rules, state)
 
 
 def _named(label: str, prefix: str) -> str:
@@ -74,7 +82,9 @@ def _lease(rules: Rules, state: State, i: int, w: Worker) -> Steps:
             if w.store:
                 return
             at = "recover" if w.looks_back else w.at
-            registered = state.at(i, lease="valid", store=w.inc, at=at, looks_back=False)
+            registered = state.at(
+                i, lease="valid", store=w.inc, at=at, looks_back=False, has_lapsed=not w.has_looked
+            )
             yield "registers", registered
         case _:
             # `Host.run`: the directory's lock is ours, so the old lease is given back.
@@ -94,7 +104,14 @@ def _faults(state: State, i: int, w: Worker) -> Steps:
     if w.lease == "valid":
         yield "renewals fail", state.at(i, lease="ending")
     if w.lease != "dead":
-        left = Worker(inc=w.inc, lease="dead", store=w.store, left=w.left)
+        left = Worker(
+            inc=w.inc,
+            lease="dead",
+            store=w.store,
+            left=w.left,
+            has_looked=w.has_looked,
+            is_settled=w.is_settled,
+        )
         workers = list(state.workers)
         workers[i] = left
         crashed = state.cut(i, "ticket", "sent", "waits")._replace(workers=tuple(workers))
@@ -105,16 +122,10 @@ def _faults(state: State, i: int, w: Worker) -> Steps:
             yield "program exits", state.at(i, is_alive=False)
 
 
-def _store(rules: Rules, state: State) -> Steps:
+def _store(state: State) -> Steps:
     row = state.row
     if row.state is ActorState.WAKING and not row.is_overdue:
         yield "!deadline of the wake passes", state._replace(row=row._replace(is_overdue=True))
-    lost = state.uncopied
-    if lost is not None:
-        if lost.snapshot < 0 and rules.forgetful == "P2":
-            raise Violation("P2: a failover forgets a snapshot that was answered")
-        older = lost._replace(snapshot=max(0, lost.snapshot))
-        yield "!failover: the last writes are forgotten", state._replace(row=older, uncopied=None)
 
 
 def _gateway(rules: Rules, state: State, n: int, g: Gateway) -> Steps:
@@ -165,7 +176,7 @@ def _admits(rules: Rules, w: Worker) -> bool:
 def _check_serves(rules: Rules, state: State, i: int, what: str) -> None:
     w, row = state.workers[i], state.row
     held = w.held
-    if rules.forgetful:
+    if rules.failover:
         return  # the record itself may be wrong: only two copies at once count
     if held is None or (held.fence.epoch, held.fence.worker) != (row.epoch, row.worker):
         raise Violation(f"P1: a {what} passes at a copy that is not the record's")
@@ -174,11 +185,11 @@ def _check_serves(rules: Rules, state: State, i: int, what: str) -> None:
 def check(rules: Rules, state: State) -> None:
     """What holds in every state."""
     serving = [i for i, w in enumerate(state.workers) if _admits(rules, w)]
-    if len(serving) > 1 and rules.forgetful != "P2":
+    if len(serving) > 1:
         raise Violation("P1: two copies may serve at once")
     for i in serving:
         _check_serves(rules, state, i, "request")
-        if not rules.forgetful and not state.row.is_owned:
+        if not rules.failover and not state.row.is_owned:
             raise Violation("P1: a copy serves that nobody owns")
     for i, w in enumerate(state.workers):
         if (w.at in ("save", "commit") or w.is_frozen) and state.count(i, "ticket", "sent"):

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from placement import keys
 from placement.errors import TableUnavailable
+from placement.listing import Listing
 from placement.model import (
     ActorId,
     ActorRecord,
@@ -359,3 +362,66 @@ async def test_a_full_server_is_unavailable_and_keeps_the_call(table: Table, red
         await redis.config_set("maxmemory", 0)
     assert (refused.value.actor, refused.value.call) == (C1, "c-1")
     done(await table.claim(C1, LEFT, budget_ms=LONG, call="c-1"))
+
+
+async def _forgets(redis: Redis, table: Table) -> tuple[ActorRecord, ActorRecord]:
+    """What its owner was told last, and what the record says after a failover: it was never
+    claimed."""
+    before = (await table.create(C1, template="counter", policy="{}")).record
+    packed: Any = await redis.get(keys.actor_key(C1))
+    claimed = (await table.claim(C1, LEFT, budget_ms=LONG)).record
+    assert before is not None and claimed is not None
+    running = (await table.ready(claimed.fence())).record
+    assert running is not None
+    await redis.set(keys.actor_key(C1), packed)
+    return running, before
+
+
+async def test_reassert_owns_a_copy_anew_over_the_record_that_was_judged(redis: Redis) -> None:
+    table = Table(redis)
+    running, before = await _forgets(redis, table)
+    answer = await table.reassert(running, before, LEFT, budget_ms=LONG, call="call-1")
+    mine = answer.record
+    assert answer.is_done and mine is not None
+    assert (mine.state, mine.epoch) == (ActorState.WAKING, running.epoch + 1)
+    assert mine.revision > running.revision and (mine.uid, mine.policy) == (running.uid, "{}")
+    assert (await table.reassert(running, before, LEFT, budget_ms=1, call="call-1")).record == mine
+    moved = await table.reassert(running, before, RIGHT, budget_ms=LONG)
+    assert moved.outcome is Outcome.STALE and moved.record == mine
+    assert (await table.ready(mine.fence())).is_done
+
+
+async def test_reassert_brings_back_an_actor_that_is_lost_but_not_one_that_was_deleted(
+    redis: Redis,
+) -> None:
+    table = Table(redis)
+    running, before = await _forgets(redis, table)
+    assert (await table.delete(C1, before.uid)).is_done
+    refused = await table.reassert(running, None, LEFT, budget_ms=LONG)
+    assert refused.outcome is Outcome.STALE
+    await redis.flushall()
+    back = await table.reassert(running, None, LEFT, budget_ms=LONG)
+    assert back.is_done and back.record is not None and back.record.uid == running.uid
+    assert (await Listing(redis).list("demo"))[0] == [back.record]
+
+
+async def test_recommit_makes_an_answered_suspend_once_more(redis: Redis) -> None:
+    table = Table(redis)
+    running, before = await _forgets(redis, table)
+    slept = replace(
+        running, state=ActorState.SUSPENDED, incarnation=None, snapshot="1-s", revision=9
+    )
+    answer = await table.recommit(slept, before, call="call-1-of-two")
+    record = answer.record
+    assert answer.is_done and record is not None
+    assert (record.state, record.snapshot, record.worker) == (ActorState.SUSPENDED, "1-s", "left")
+    assert record.epoch == slept.epoch and record.revision > slept.revision
+    assert (await table.recommit(slept, before, call="call-1-of-two")).record == record
+    assert (await table.recommit(slept, before)).outcome is Outcome.STALE
+
+
+async def test_read_all_tells_each_of_them(table: Table) -> None:
+    made = (await table.create(C1, template="counter")).record
+    other = ActorId.of("demo", "nobody")
+    assert await table.read_all([C1, other]) == {C1: made, other: None}
+    assert await table.read_all([]) == {}

@@ -6,7 +6,7 @@ import pytest
 
 from lifecycle.errors import LifecycleError
 from lifecycle.messages import Here, SuspendAsk
-from placement.model import ActorId, ActorRecord, ActorState
+from placement.model import ActorId, ActorRecord, ActorState, Claimant
 from tests.lifecycle.host.fakes import TestWorker, World, soon, template
 from tests.races.failpoints import HeldDriver, HeldTable, Points
 
@@ -241,3 +241,26 @@ async def test_p3_a_lease_that_is_away_for_long_costs_no_copy(world: World, poin
         assert (await record_of(world, actor)).state is not ActorState.SUSPENDED
         await served(worker, actor)
         assert worker.driver.running == {slug}
+
+
+async def test_p1_a_take_over_is_never_made_in_the_name_of_an_incarnation_to_come(
+    world: World, points: Points
+) -> None:
+    """Not registered yet, it would be taken over itself, and serve all the same once it is."""
+    actor = await world.create("c1")
+    dead = Claimant(worker="w9", incarnation="i9", door="d:9")
+    assert (await world.table.claim(actor, dead, budget_ms=60_000)).is_done
+    async with world.worker(driver=HeldDriver(points)) as worker:
+        hold = points.hold("claim done")
+        async with asyncio.TaskGroup() as group:
+            request = group.create_task(worker.wake(actor))
+            await hold.came.wait()
+            before = await lose_lease(world, worker)
+            taken = points.hold("take_over done")
+            hold.go.set()
+            await taken.came.wait()
+            assert (await record_of(world, actor)).incarnation == before
+            taken.go.set()
+        assert request.done()
+        await served(worker, actor)
+        assert_serves_under_its_own_claim(worker, actor)

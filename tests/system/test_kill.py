@@ -49,10 +49,19 @@ class Told:
 class Clients:
     """One thread per actor: posts, now and then suspends, and goes on whatever happens."""
 
-    def __init__(self, gateways: tuple[Process, ...], names: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        gateways: tuple[Process, ...],
+        names: tuple[str, ...],
+        restless: frozenset[str] = frozenset(),
+    ) -> None:
         self._gateways = gateways
+        self._restless = restless
+        """Actors that nobody suspends."""
         self.told = {name: Told(name=name) for name in names}
         self._stop = threading.Event()
+        self._left = len(names)
+        self._counting = threading.Lock()
 
     @contextmanager
     def running(self) -> Iterator["Clients"]:
@@ -65,7 +74,19 @@ class Clients:
             for each in ended:
                 each.result()
 
+    def stop(self) -> None:
+        """And wait until nobody asks any more."""
+        self._stop.set()
+        until("they stop", lambda: self._left == 0)
+
     def _one(self, told: Told) -> None:
+        try:
+            self._goes_on(told)
+        finally:
+            with self._counting:
+                self._left -= 1
+
+    def _goes_on(self, told: Told) -> None:
         last = time.monotonic()
         for number in itertools.count():
             if self._stop.is_set():
@@ -80,7 +101,7 @@ class Clients:
                 last = now
             else:
                 time.sleep(0.02)  # as a client that was refused does
-            if number % SUSPEND_EVERY == SUSPEND_EVERY - 1:
+            if number % SUSPEND_EVERY == SUSPEND_EVERY - 1 and told.name not in self._restless:
                 self._suspend(gateway, told)
 
     def _posts(self, gateway: Process, name: str, text: str) -> bool:

@@ -43,7 +43,18 @@ async def test_what_ended_frees_its_own_slot_and_not_its_successors(world: World
 
 def test_the_host_is_an_owner() -> None:
     promised = [name for name, _ in inspect.getmembers(Owner, inspect.isfunction) if name[0] != "_"]
-    assert promised == ["claimant", "freed", "has_lease", "leave_unsure", "next_lease", "tenure"]
+    assert promised == [
+        "asleep",
+        "claimant",
+        "fell_asleep",
+        "freed",
+        "has_lease",
+        "has_lost_writes",
+        "leave_unsure",
+        "next_lease",
+        "renew_soon",
+        "tenure",
+    ]
     for name in promised:
         ours, theirs = inspect.signature(getattr(Host, name)), getattr(Owner, name)
         assert ours.parameters.keys() == inspect.signature(theirs).parameters.keys()

@@ -86,3 +86,20 @@ def test_p4_no_step_sleeps_an_actor_with_a_ticket_out(view: View) -> None:
         assert step.do not in (Do.SUSPEND, Do.FREEZE)
     if view.waiting and (view.order is None or view.order.cause in YIELDS):
         assert step.do not in (Do.SUSPEND, Do.FREEZE)
+
+
+@pytest.mark.parametrize("tickets", [0, 3])
+def test_a_checkpoint_is_due_under_traffic_too(tickets: int) -> None:
+    rules = replace(RULES, freeze_after=None, checkpoint_every=30.0)
+    view = replace(IDLE, tickets=tickets, looked_at=80.0)
+    assert decide(view, rules) == Step(do=Do.WAIT, until=110.0)
+    assert decide(at(10, view), rules).do is Do.CHECKPOINT
+    assert decide(at(10, replace(view, is_frozen=True)), rules).do is Do.CHECKPOINT
+
+
+def test_a_suspend_and_a_request_come_before_a_checkpoint() -> None:
+    rules = replace(RULES, checkpoint_every=1.0)
+    assert decide(at(60), rules).do is Do.SUSPEND
+    assert decide(replace(IDLE, is_frozen=True, waiting=1), rules).do is Do.THAW
+    order = Order(cause=Cause.ASKED, until=130.0)
+    assert decide(replace(IDLE, order=order), rules).do is Do.SUSPEND

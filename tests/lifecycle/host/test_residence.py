@@ -101,9 +101,10 @@ async def test_a_write_is_repeated_as_the_same_call_until_it_is_known(world: Wor
                 raise TableUnavailable(actor, call)  # carried out, and the answer lost
             return answer
 
-        record = await residence.write(lost_twice)
+        record = (await residence.write(lost_twice)).record
         assert len(calls) == 3 and len(set(calls)) == 1
-        assert record.state == "SUSPENDING" and residence.record is record
+        assert record is not None and record.state == "SUSPENDING"
+        assert residence.record is record
         await residence.write(lambda fence, call: world.table.abort_suspend(fence, call=call))
 
 

@@ -1,0 +1,50 @@
+"""`make chaos`: every fault at every point, again and again, and the matrix of what came of it.
+
+`python -m tests.chaos [SECONDS]` (an hour unless told) writes docs/chaos.md. A round that breaks a
+promise ends it, with the step and the fault, and leaves the processes' output where it says.
+"""
+
+import random
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from lifecycle.failpoints import Point
+from tests.chaos.matrix import Matrix
+from tests.chaos.world import Fault, world
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "chaos.md"
+PER_WORLD = 12
+"""Faults in one cluster, before all of its records are checked."""
+
+
+def main(seconds: float) -> int:
+    began, matrix = time.monotonic(), Matrix()
+    cells = [(point, fault) for point in Point for fault in Fault]
+    random.shuffle(cells)
+    while time.monotonic() - began < seconds:
+        root = Path(tempfile.mkdtemp(prefix="rouse-chaos-"))
+        with world(root) as here:
+            struck = 0
+            while struck < PER_WORLD and time.monotonic() - began < seconds:
+                point, fault = cells[sum(matrix.counts.values()) % len(cells)]
+                print(f"{point}, {fault}", end=" ", flush=True)  # noqa: T201
+                took_s = here.strike(point, fault)
+                print(f"{took_s:.1f} s", flush=True)  # noqa: T201
+                matrix.add(point, fault, took_s)
+                struck += 1
+                here.come_back()
+            here.clients.stop()
+            acked, lost = here.verdict()
+            matrix.checked(acked, lost, here.referee.shown)
+        # Rewritten after each: what is there has been checked.
+        shutil.rmtree(root)
+        DOCUMENT.write_text(matrix.document(time.monotonic() - began))
+    print(DOCUMENT.read_text())  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(float(sys.argv[1]) if len(sys.argv) > 1 else 3600.0))
