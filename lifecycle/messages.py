@@ -75,6 +75,11 @@ class SuspendAsk(msgspec.Struct, frozen=True, kw_only=True):
     """Suspend without a snapshot: what changed since the last one is lost (delete)."""
 
 
+class LogsAsk(msgspec.Struct, frozen=True, kw_only=True):
+    actor: ActorId
+    tail_bytes: int
+
+
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     worker: str
     incarnation: str
