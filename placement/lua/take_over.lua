@@ -5,4 +5,4 @@
 -- Answers done, not-found, stale (the record moved since), wrong-state (nobody owns it: claim).
 -- Guarantee: the owner is replaced only as it was seen. That its lease was over is the caller's
 -- part, and stays true: what has lapsed is never renewed.
-return refusal(9) or own()
+return refusal(9) or own(true)
