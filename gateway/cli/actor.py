@@ -13,7 +13,14 @@ from gateway.cli.output import Format, done, show
 app = typer.Typer(help="Actors: make them, see them, wake and suspend them.", no_args_is_help=True)
 
 COLUMNS = ("namespace", "name", "state", "epoch", "worker", "snapshot", "template", "reason")
-ONE = (*COLUMNS[:-1], "residence.state", "residence.pid", "residence.tickets", "reason")
+ONE = (
+    *COLUMNS[:-1],
+    "residence.state",
+    "residence.pid",
+    "residence.tickets",
+    "residence.chosen",
+    "reason",
+)
 PATIENCE_S = 120.0
 """For a snapshot to be written, beside what was asked to be waited for."""
 

@@ -89,6 +89,8 @@ class Residence(msgspec.Struct, frozen=True, kw_only=True):
     pid: int | None
     memory: int
     """Bytes."""
+    chosen: str
+    """Why it was woken on this worker: `local of 3` is where it was last, of three that could."""
 
     @classmethod
     def of(cls, resident: Resident) -> "Residence":
@@ -99,6 +101,7 @@ class Residence(msgspec.Struct, frozen=True, kw_only=True):
             idle=round(resident.idle_s, 3),
             pid=resident.pid,
             memory=resident.memory_bytes,
+            chosen=resident.chosen,
         )
 
 

@@ -80,7 +80,12 @@ async def wake(r: Residence) -> bool:
     await let_in(r)
     log.info(
         "actor woken",
-        extra={"actor": str(r.actor), "epoch": r.record.epoch, "took_ms": round(r.phases.total, 1)},
+        extra={
+            "actor": str(r.actor),
+            "epoch": r.record.epoch,
+            "took_ms": round(r.phases.total, 1),
+            "chosen": r.chosen,
+        },
     )
     return True
 
