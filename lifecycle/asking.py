@@ -16,7 +16,7 @@ from lifecycle.messages import Full, Here, Refused, There, WakeAsk, Worker
 from lifecycle.roster import Roster
 from lifecycle.templates import Template
 from placement.model import ActorRecord, WorkerRecord
-from placement.scheduler import Choice, Wanted, choose, lacks, to_make_room
+from placement.scheduler import Choice, Wanted, can_take, choose, lacks, to_make_room
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +68,11 @@ class Asking:
                 if here is not None:
                     return here
         raise NoCapacity(self._why_not(round_), actor=round_.ask.actor)
+
+    def has_room(self, template: Template | None) -> bool:
+        """Does any worker say that it has a free slot for it?"""
+        wanted = wanted_of(template)
+        return any(can_take(worker, wanted) for worker in self._roster.workers())
 
     def has_others(self, avoid: set[str], template: Template | None) -> bool:
         wanted = wanted_of(template)
