@@ -17,6 +17,7 @@ from redis.connection import HiredisRespSerializer
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import RedisClusterException, RedisError
 
+from placement.cluster import Nodes
 from placement.errors import ANSWER_S, AddressRefused, passing
 from placement.pipe import Pipe, Word
 
@@ -172,4 +173,4 @@ def _single(url: str) -> Server:
 def _cluster(url: str) -> RedisCluster:
     if url.startswith("unix"):
         raise AddressRefused("a cluster has no unix socket: use redis+cluster://host:port")
-    return RedisCluster.from_url(url, max_connections=_NODE_CONNECTIONS, **_options())
+    return Nodes.from_url(url, max_connections=_NODE_CONNECTIONS, **_options())
