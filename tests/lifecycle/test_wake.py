@@ -311,6 +311,25 @@ async def test_a_parked_search_takes_the_first_slot_that_gets_free(world: World)
         assert waiting.result().worker == "w1"
 
 
+async def test_a62_a_wake_takes_no_longer_where_a_worker_it_knows_of_is_gone(world: World) -> None:
+    """Its lease lives and the list has it, nothing answers at its address: no time is spent on it
+    but the try, whichever of them is asked first."""
+    took = []
+    async with (
+        world.worker("w1") as one,
+        world.worker("w2") as two,
+        gateway_side(world, one, two) as side,
+    ):
+        side.cut.add("w1")
+        for n in range(10):
+            began = time.monotonic()
+            here = await side.waker.find(await world.create(f"c{n}"), deadline=soon())
+            took.append(time.monotonic() - began)
+            assert here.worker == "w2"
+        assert side.calls["wake w1"] > 0
+    assert max(took) < 2.0, took
+
+
 async def test_a41_a_herd_of_one_namespace_does_not_starve_another_that_waits_for_a_slot(
     world: World,
 ) -> None:
