@@ -20,7 +20,7 @@ local record = cmsgpack.unpack(redis.call('GET', KEYS[1]))
 local snapshot = string.sub(record[9], 1, -9)
 local function hex(length)
   local parts = {}
-  for n = 1, length / 8 do parts[n] = string.format('%08x', math.random(0, 4294967295)) end
+  for n = 1, length / 4 do parts[n] = string.format('%04x', math.random(0, 65535)) end
   return table.concat(parts)
 end
 for n = tonumber(ARGV[1]), tonumber(ARGV[2]) - 1 do
