@@ -51,8 +51,10 @@ _LOOK_S = 1.0
 _FORGET_S = 60.0
 _TRIES = 8
 """Looks at an actor that moves each time, before the caller is told to come again."""
-_PAGES = 50
-"""Pages read for one filtered page, which may then be short."""
+_EXAMINED = 1000
+"""Records read at a time where some are filtered out."""
+_LIST_S = 0.5
+"""What one filtered page may take; it is short then, and its cursor goes on from there."""
 _LOG_BYTES = 1_000_000
 
 
@@ -79,10 +81,19 @@ class ListFilter:
     state: ActorState | None = None
     template: str | None = None
     worker: str | None = None
+    active_before_ms: int | None = None
+    """Unix milliseconds; its last activity was earlier."""
+
+    @property
+    def takes_all(self) -> bool:
+        """Of the namespace."""
+        others = (self.state, self.template, self.worker, self.active_before_ms)
+        return all(each is None for each in others)
 
     def takes(self, record: ActorRecord) -> bool:
         return (
-            (self.state is None or record.state is self.state)
+            (self.active_before_ms is None or record.active_ms < self.active_before_ms)
+            and (self.state is None or record.state is self.state)
             and (self.template is None or record.template == self.template)
             and (self.worker is None or (record.is_owned and record.worker == self.worker))
         )
@@ -155,17 +166,25 @@ class Actions:
         self, wanted: ListFilter, *, cursor: str | None, limit: int
     ) -> tuple[list[ActorRecord], str | None]:
         """Up to `limit` records and the next cursor. A page may be short though more follow."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _LIST_S
         found: list[ActorRecord] = []
         with table_errors():
-            for _ in range(_PAGES):
+            while True:
                 async with asyncio.timeout(_CALL_S):
                     page, cursor = await self._listing.list(
-                        wanted.namespace, cursor=cursor, limit=limit - len(found)
+                        wanted.namespace,
+                        cursor=cursor,
+                        limit=limit if wanted.takes_all else _EXAMINED,
                     )
-                found += [record for record in page if wanted.takes(record)]
-                if cursor is None or len(found) >= limit:
-                    break
-        return found, cursor
+                for record in page:
+                    if not wanted.takes(record):
+                        continue
+                    if len(found) == limit:
+                        return found, str(found[-1].actor)
+                    found.append(record)
+                if cursor is None or len(found) == limit or loop.time() >= until:
+                    return found, cursor
 
     async def wake(
         self, actor: ActorId, *, wait_s: float, request_id: str = ""

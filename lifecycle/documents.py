@@ -120,6 +120,7 @@ def _template(document: TemplateDocument) -> Template:
         digest=hashlib.sha256(_canonical(spec)).hexdigest(),
         runtime=RuntimeClass(spec.runtime.class_) if spec.runtime.class_ != "auto" else "auto",
         requires=tuple(sorted(set(spec.runtime.requires))),
+        labels=spec.runtime.labels,
         command=_command(spec.command),
         working_dir=_working_dir(spec.working_dir),
         env=_env(spec.env),

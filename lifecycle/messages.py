@@ -15,6 +15,8 @@ class WakeAsk(msgspec.Struct, frozen=True, kw_only=True):
     wait_ms: int
     """How long this caller waits; the wake goes on without it."""
     request_id: str = ""
+    why: str = ""
+    """For what reason this worker was chosen, in a few words."""
 
 
 class Phases(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +54,8 @@ class Full(msgspec.Struct, frozen=True, kw_only=True, tag="full"):
 
     evictable: bool
     """An idle actor could be suspended here to make room."""
+    idle_s: float = 0.0
+    """How long that one was idle."""
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
@@ -75,6 +79,11 @@ class SuspendAsk(msgspec.Struct, frozen=True, kw_only=True):
     """Suspend without a snapshot: what changed since the last one is lost (delete)."""
 
 
+class LogsAsk(msgspec.Struct, frozen=True, kw_only=True):
+    actor: ActorId
+    tail_bytes: int
+
+
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     worker: str
     incarnation: str
@@ -94,6 +103,8 @@ class Resident(msgspec.Struct, frozen=True, kw_only=True):
     idle_s: float
     pid: int | None
     memory_bytes: int
+    chosen: str = ""
+    """For what reason it was woken here; empty where this worker took it back itself."""
 
 
 class Worker(Protocol):

@@ -31,6 +31,8 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     """A RuntimeClass value, or `auto`."""
     requires: tuple[str, ...] = ()
     """Any of `full-snapshot`, `isolation`."""
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """Of the worker."""
     command: tuple[str, ...]
     working_dir: Path | None = None
     env: Mapping[str, str] = msgspec.field(default_factory=dict)

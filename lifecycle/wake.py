@@ -25,6 +25,7 @@ from lifecycle.errors import (
 from lifecycle.messages import Here, Phases, WakeAsk, Worker
 from lifecycle.roster import Roster
 from lifecycle.templates import Template
+from lifecycle.turns import Turns
 from placement.errors import PlacementError
 from placement.model import ActorId, ActorRecord, ActorState, Outcome, WorkerRecord
 from placement.table import Table
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 _SEARCH_S = 30.0
 """One shared search where the template does not say; callers with time left begin another."""
 _PAUSE_S = (0.01, 0.25)
-"""Between tries when all are full or a worker cannot be reached: first and longest."""
+"""Between tries when a worker cannot be reached: first and longest."""
 
 _Key = tuple[ActorId, bool]
 
@@ -83,6 +84,7 @@ class Waker:
         self._roster = roster
         self._rng = rng or random.Random()
         self._asking = Asking(roster, worker_at, self._rng)
+        self._turns = Turns()
         self._searches: dict[_Key, _Search] = {}
         self._group: asyncio.TaskGroup | None = None
 
@@ -187,36 +189,45 @@ class Waker:
         until = loop.time() + budget_s
         pause = _PAUSE_S[0]
         last: LifecycleError = NoCapacity(f"no worker took {actor}", actor=actor)
-        while loop.time() < until:
-            wait_ms = int((until - loop.time()) * 1000)
-            ask = WakeAsk(actor=actor, wait_ms=wait_ms, request_id=request_id)
-            try:
-                return await self._ask(search, record, template, ask)
-            except WakeTimedOut as error:
-                last = error
-                break
-            except SnapshotFailed as error:
-                last = error
-                if not self._asking.has_others(search.avoid, template):
-                    raise
-            except (NoCapacity, DependencyAway) as error:
-                last = error
-            if not search.callers:
-                return last
-            # Full or unreachable: look at everything anew after a moment.
-            await asyncio.sleep(pause * self._rng.uniform(0.5, 1.0))
-            pause = min(pause * 2, _PAUSE_S[1])
-            await self._roster.refresh()
-            # Not created again: it was there, so somebody deleted it meanwhile.
-            found = await self._table.read(actor)
-            if found is None:
-                raise NoSuchActor(f"{actor} was deleted", actor=actor)
-            record = found
-            if record.state is ActorState.RUNNING and not distrust:
-                return _running(record)
+        # Where others wait for room, who comes later waits behind them.
+        must_queue = self._turns.waiting > 0 and not self._asking.has_room(template)
+        async with self._turns.place(actor.namespace) as place:
+            while loop.time() < until:
+                if must_queue and not record.is_owned and not await place.has_turn(until):
+                    break
+                wait_ms = int((until - loop.time()) * 1000)
+                ask = WakeAsk(actor=actor, wait_ms=wait_ms, request_id=request_id)
+                try:
+                    return await self._ask(search, record, template, ask)
+                except WakeTimedOut as error:
+                    last = error
+                    break
+                except SnapshotFailed as error:
+                    last = error
+                    if not self._asking.has_others(search.avoid, template):
+                        raise
+                except (NoCapacity, DependencyAway) as error:
+                    last = error
+                if not search.callers:
+                    return last
+                # Look at everything anew after a moment; where all are full, when it is our turn.
+                must_queue = isinstance(last, NoCapacity)
+                await place.no_room() if must_queue else await self._pause(pause)
+                pause = min(pause * 2, _PAUSE_S[1])
+                await self._roster.refresh()
+                # Not created again: it was there, so somebody deleted it meanwhile.
+                found = await self._table.read(actor)
+                if found is None:
+                    raise NoSuchActor(f"{actor} was deleted", actor=actor)
+                record = found
+                if record.state is ActorState.RUNNING and not distrust:
+                    return _running(record)
         if not isinstance(last, NoCapacity | WakeTimedOut):
             last = WakeTimedOut(f"{actor} was not woken in {budget_s:g} s: {last}", actor=actor)
         return _RanOut(budget_s=budget_s, error=last)
+
+    async def _pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds * self._rng.uniform(0.5, 1.0))
 
     async def _ask(
         self, search: _Search, record: ActorRecord, template: Template | None, ask: WakeAsk

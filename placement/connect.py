@@ -1,5 +1,6 @@
 """A Redis client from a URL: one server or a cluster, TLS or not, with every wait bounded."""
 
+import asyncio
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -14,8 +15,11 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.connection import HiredisRespSerializer
 from redis.exceptions import ConnectionError as ConnectionLost
+from redis.exceptions import RedisClusterException, RedisError
 
-from placement.errors import ANSWER_S, AddressRefused
+from placement.cluster import Nodes
+from placement.errors import ANSWER_S, AddressRefused, passing
+from placement.pipe import Pipe, Word
 
 Client: TypeAlias = Redis | RedisCluster
 
@@ -35,6 +39,12 @@ class _Packing:
 
     def pack_command(self, *args: Any) -> list[bytes]:  # Any: as redis-py takes them
         return list(HiredisRespSerializer().pack(*args))
+
+    def hand_over(self, to: asyncio.Protocol) -> asyncio.Transport:
+        """The transport under a connection that was made and let in; all that comes is `to`'s."""
+        transport: asyncio.Transport = self._writer.transport  # type: ignore[attr-defined]
+        transport.set_protocol(to)
+        return transport
 
 
 class _Plain(_Packing, Connection):
@@ -89,6 +99,33 @@ class _Pool(BlockingConnectionPool):
                 self._condition.notify()
 
 
+class Server(Redis):
+    """A single server, with a pipe beside the pool for what every wake asks."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.pipe = Pipe(self.connection_pool.make_connection, answer_s=ANSWER_S)
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        await self.pipe.close()
+        await super().aclose(close_connection_pool)
+
+
+async def ask(redis: Client, *words: Word) -> Any:  # whatever the server answers
+    """One command, its answer as it came. Raises Unavailable: then it may have been carried out or
+    not; other errors of the server are our own mistakes."""
+    try:
+        if isinstance(redis, Server):
+            return await redis.pipe.command(*words)
+        async with asyncio.timeout(ANSWER_S):
+            return await redis.execute_command(*words)
+    except (RedisError, RedisClusterException, OSError) as error:
+        ours = passing(error)
+        if ours is None:
+            raise
+        raise ours from error
+
+
 def connect(url: str) -> Client:
     """A client for redis://, rediss:// and unix://, or for a cluster: redis+cluster://,
     rediss+cluster:// or ?cluster=true. Connects at the first call. Raises AddressRefused."""
@@ -124,14 +161,16 @@ def _options() -> dict[str, Any]:  # Any: keyword arguments of redis-py, typed o
     }
 
 
-def _single(url: str) -> Redis:
+def _single(url: str) -> Server:
     options = _options() | ({} if url.startswith("unix") else {"socket_keepalive": True})
     pool = _Pool.from_url(url, max_connections=_CONNECTIONS, timeout=ANSWER_S, **options)
     pool.connection_class = _PACKING[pool.connection_class]
-    return Redis.from_pool(pool)
+    server = Server.from_pool(pool)
+    assert isinstance(server, Server)
+    return server
 
 
 def _cluster(url: str) -> RedisCluster:
     if url.startswith("unix"):
         raise AddressRefused("a cluster has no unix socket: use redis+cluster://host:port")
-    return RedisCluster.from_url(url, max_connections=_NODE_CONNECTIONS, **_options())
+    return Nodes.from_url(url, max_connections=_NODE_CONNECTIONS, **_options())

@@ -58,20 +58,29 @@ class ServerFailed(PlacementError):
     """The private server did not start, or its directory is in use; the message says which."""
 
 
+def passing(error: Exception) -> Unavailable | None:
+    """A foreign error that may pass, as ours; None for one that is our own mistake."""
+    match error:
+        case foreign.ConnectionError() | foreign.TimeoutError() | foreign.ClusterError():
+            return Unavailable(str(error) or "no answer in time")
+        case OSError() | foreign.RedisClusterException() | foreign.InvalidResponse():
+            return Unavailable(str(error) or "no answer in time")
+        case foreign.ReadOnlyError() | foreign.OutOfMemoryError() | foreign.AskError():
+            return Unavailable(str(error))
+        case foreign.ResponseError() if str(error).startswith(_PASSING):
+            return Unavailable(str(error))
+    return None
+
+
 @asynccontextmanager
 async def reaching() -> AsyncIterator[None]:
-    """Around every call to Redis: bounds it, and raises Unavailable for every foreign error that
+    """Around calls by redis-py: bounds them, and raises Unavailable for every foreign error that
     may pass; others are our own mistakes."""
     try:
         async with asyncio.timeout(ANSWER_S):
             yield
-    except (foreign.ConnectionError, foreign.TimeoutError, foreign.ClusterError, OSError) as error:
-        raise Unavailable(str(error) or "no answer in time") from error
-    except (foreign.RedisClusterException, foreign.InvalidResponse) as error:
-        raise Unavailable(str(error)) from error
-    except foreign.ResponseError as error:
-        if isinstance(error, foreign.ReadOnlyError | foreign.OutOfMemoryError | foreign.AskError):
-            raise Unavailable(str(error)) from error
-        if not str(error).startswith(_PASSING):
+    except (foreign.RedisError, foreign.RedisClusterException, OSError) as error:
+        ours = passing(error)
+        if ours is None:
             raise
-        raise Unavailable(str(error)) from error
+        raise ours from error

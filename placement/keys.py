@@ -4,7 +4,9 @@ from placement.errors import RecordRefused
 from placement.model import ActorId, InvalidName
 
 CHANGES = "rouse:changes"
-"""The channel of the change feed."""
+"""The channel of the change feed: what may end a gateway's route, and templates that moved."""
+PROGRESS = CHANGES + ":progress"
+"""The channel of all other transitions, for who watches; nothing depends on it."""
 NAMESPACES = "rouse:n"
 """Sorted set of the namespaces that have actors."""
 TEMPLATE_NAMESPACES = "rouse:t"

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from placement import keys
-from placement.connect import Client
+from placement.connect import Client, ask
 from placement.errors import LeaseHeld, RecordRefused, Unavailable, reaching
 from placement.histories import Histories
 from placement.model import WorkerRecord
@@ -148,8 +148,7 @@ class Leases:
 
     async def holder(self, worker: str) -> str | None:
         """The incarnation that has the lease of this id now."""
-        async with reaching():
-            found: Any = await self._redis.get(keys.lease_key(worker))
+        found = await ask(self._redis, "GET", keys.lease_key(worker))
         return None if found is None else str(found.decode())
 
     async def is_over(self, worker: str, incarnation: str) -> bool:
@@ -199,8 +198,7 @@ class Leases:
         )
 
     async def _list(self, worker: str) -> None:
-        async with reaching():
-            await self._redis.sadd(keys.WORKERS, worker)
+        await ask(self._redis, "SADD", keys.WORKERS, worker)
 
 
 def _living(incarnation: bytes | None, body: bytes | None) -> WorkerRecord | None:

@@ -248,6 +248,13 @@ class WorkerRecord:
     heartbeat_ms: int = 0
     histories: tuple[str, ...] = ()
     """Of the table, under which it has compared all that it runs (`histories`)."""
+    meets: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """By runtime class, which of the things that templates may require it meets here."""
+    auto: str = "auto"
+    """The runtime class that a template's `auto` means here; `auto`: the strongest that will do."""
+    idle_s: float | None = None
+    """How long the actor that it would evict first was idle at this heartbeat; None: none may be
+    evicted."""
 
 
 def new_uid() -> str:

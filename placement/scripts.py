@@ -10,7 +10,7 @@ from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import PipelineCommand
 from redis.exceptions import MovedError, NoScriptError
 
-from placement.connect import Client
+from placement.connect import Client, ask
 from placement.errors import Unavailable, reaching
 
 _WAIT_MS = 1_000
@@ -43,16 +43,19 @@ class Scripts:
         """The script's answer. Raises Unavailable: then it may have been carried out or not."""
         text, sha = source(name, prelude)
         tail = (len(keys), *keys, *arguments)
-        async with reaching():
-            try:
-                return await self._command(keys[0], ("EVALSHA", sha, *tail))
-            except NoScriptError:
-                # A server that has just started. EVAL leaves the script there for the next one.
-                return await self._command(keys[0], ("EVAL", text, *tail))
+        try:
+            return await self._command(keys[0], ("EVALSHA", sha, *tail))
+        except NoScriptError:
+            # A server that has just started. EVAL leaves the script there for the next one.
+            return await self._command(keys[0], ("EVAL", text, *tail))
 
     async def _command(self, key: str, command: tuple[str | bytes | int, ...]) -> Any:
         if not self._replicas:
-            return await self._redis.execute_command(*command)
+            return await ask(self._redis, *command)
+        async with reaching():
+            return await self._replicated(key, command)
+
+    async def _replicated(self, key: str, command: tuple[str | bytes | int, ...]) -> Any:
         wait = ("WAIT", self._replicas, _WAIT_MS)
         # On one connection: WAIT asks how far the replicas are with what this connection wrote.
         if isinstance(self._redis, RedisCluster):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from placement import keys, wire
-from placement.connect import Client
+from placement.connect import Client, ask
 from placement.errors import TableUnavailable, Unavailable, reaching
 from placement.listing import Listing
 from placement.model import (
@@ -45,8 +45,7 @@ class Table:
 
     async def read(self, actor: ActorId) -> ActorRecord | None:
         try:
-            async with reaching():
-                packed: Any = await self._redis.get(keys.actor_key(actor))
+            packed = await ask(self._redis, "GET", keys.actor_key(actor))
         except Unavailable as error:
             raise TableUnavailable(actor, "", str(error)) from error
         return wire.decode(actor, packed)

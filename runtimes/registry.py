@@ -65,7 +65,13 @@ def _isolation(driver: Driver) -> int:
     return driver.capabilities().isolation
 
 
+def meets(can: Capabilities) -> tuple[str, ...]:
+    """What a template may require and these have."""
+    found = {"full-snapshot": Scope.FULL in can.scopes, "isolation": can.isolation > 0}
+    return tuple(requirement for requirement, is_met in found.items() if is_met)
+
+
 def _lacking(requires: Collection[str], can: Capabilities) -> list[str]:
-    meets = {"full-snapshot": Scope.FULL in can.scopes, "isolation": can.isolation > 0}
     # A requirement we do not know is not met: better no start than one without what was asked.
-    return [requirement for requirement in requires if not meets.get(requirement, False)]
+    met = meets(can)
+    return [requirement for requirement in requires if requirement not in met]

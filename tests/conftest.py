@@ -71,7 +71,7 @@ async def redis(redis_server: PrivateServer) -> AsyncIterator[Redis]:
 async def table(redis: Redis) -> AsyncIterator[Table]:
     """The real table; afterwards its whole history and every record in it must make sense."""
     async with redis.pubsub() as history:
-        await history.subscribe(keys.CHANGES)
+        await history.subscribe(keys.CHANGES, keys.PROGRESS)
         yield Table(redis)
         await redis.publish(keys.CHANGES, "end")
         await _check_history(history)

@@ -13,23 +13,35 @@ from gateway.cli.output import Format, done, show
 app = typer.Typer(help="Actors: make them, see them, wake and suspend them.", no_args_is_help=True)
 
 COLUMNS = ("namespace", "name", "state", "epoch", "worker", "snapshot", "template", "reason")
-ONE = (*COLUMNS[:-1], "residence.state", "residence.pid", "residence.tickets", "reason")
+ONE = (
+    *COLUMNS[:-1],
+    "residence.state",
+    "residence.pid",
+    "residence.tickets",
+    "residence.chosen",
+    "reason",
+)
 PATIENCE_S = 120.0
 """For a snapshot to be written, beside what was asked to be waited for."""
 
+Names = Annotated[
+    list[str], typer.Argument(help="NAME, or NAMESPACE/NAME; any number.", show_default=False)
+]
 Wait = Annotated[str, typer.Option("--wait", help="How long to wait, as 30s or 2m.")]
 
 
 @app.command("create")
 def create(
-    name: Name,
+    names: Names,
     template: Annotated[str, typer.Option("-t", "--template", help="A template of its namespace.")],
     namespace: Namespace = None,
     output: Output = Format.TABLE,
     admin_url: AdminUrl = None,
 ) -> None:
-    """Make an actor; it starts with its first request."""
-    space, own = options.qualified(name, namespace)
+    """Make actors; each starts with its first request."""
+    if len(names) > 1:
+        return _create_many(names, template, namespace, output, admin_url)
+    space, own = options.qualified(names[0], namespace)
     path = f"/v1/namespaces/{segment(space)}/actors"
     answer = options.client(admin_url).ask("POST", path, {"name": own, "template": template})
     show(answer, output, COLUMNS)
@@ -53,14 +65,20 @@ def list_actors(
     state: Annotated[str | None, typer.Option(help="Only in this state, as RUNNING.")] = None,
     template: Annotated[str | None, typer.Option("-t", help="Only of this template.")] = None,
     worker: Annotated[str | None, typer.Option(help="Only on this worker.")] = None,
+    idle: Annotated[str | None, typer.Option(help="Only without activity for this long.")] = None,
+    limit: Annotated[int | None, typer.Option(help="At most this many; else all.")] = None,
+    cursor: Annotated[str | None, typer.Option(help="Go on after the page before.")] = None,
     output: Output = Format.TABLE,
     admin_url: AdminUrl = None,
 ) -> None:
     """List actors, of all namespaces unless told."""
     query: dict[str, Any] = {"namespace": namespace, "template": template, "worker": worker}
-    query |= {"state": state.upper() if state else None, "limit": 500}
-    answer = options.page_through(options.client(admin_url), "/v1/actors", query)
+    query |= {"state": state.upper() if state else None, "idle": idle}
+    asker = options.client(admin_url)
+    answer = options.page_through(asker, "/v1/actors", query, cursor=cursor, limit=limit)
     show(answer, output, COLUMNS)
+    if output is Format.TABLE and "next" in answer:
+        typer.echo(f"more: --cursor {answer['next']}", err=True)
 
 
 @app.command("wake")
@@ -97,17 +115,52 @@ def suspend(
 
 @app.command("delete")
 def delete(
-    name: Name,
+    names: Names,
     namespace: Namespace = None,
     output: Output = Format.TABLE,
     admin_url: AdminUrl = None,
 ) -> None:
-    """Delete an actor and its snapshots; a running one is cut."""
+    """Delete actors and their snapshots; what runs is cut."""
+    if len(names) > 1:
+        return _delete_many(names, namespace, output, admin_url)
+    name = names[0]
     path = options.path_of("actors", name, namespace)
     options.client(admin_url).ask("DELETE", path, patience_s=PATIENCE_S)
     space, own = options.qualified(name, namespace)
     facts = {"namespace": space, "name": own, "deleted": True}
     done(f"actor {space}/{own} deleted", output, facts)
+
+
+def _create_many(
+    names: list[str], template: str, namespace: str | None, output: Format, admin_url: str | None
+) -> None:
+    by_space: dict[str, list[str]] = {}
+    for space, own in (options.qualified(name, namespace) for name in names):
+        by_space.setdefault(space, []).append(own)
+    asker, items = options.client(admin_url), []
+    for space, owns in by_space.items():
+        for part in options.parts(owns):
+            body = {"namespace": space, "template": template, "names": part}
+            items += asker.ask("POST", "/v1/actors/create", body, patience_s=PATIENCE_S)["items"]
+    _show_ended(items, output)
+
+
+def _delete_many(
+    names: list[str], namespace: str | None, output: Format, admin_url: str | None
+) -> None:
+    actors = ["/".join(options.qualified(name, namespace)) for name in names]
+    asker, items = options.client(admin_url), []
+    for part in options.parts(actors):
+        answer = asker.ask("POST", "/v1/actors/delete", {"actors": part}, patience_s=PATIENCE_S)
+        items += answer["items"]
+    _show_ended(items, output)
+
+
+def _show_ended(items: list[dict[str, Any]], output: Format) -> None:
+    show({"items": items}, output, ("namespace", "name", "result", "message"))
+    failed = sum(1 for each in items if each["result"] == "failed")
+    if failed:
+        raise Failure(f"{failed} of {len(items)} failed")
 
 
 @app.command("logs")

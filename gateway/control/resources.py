@@ -5,10 +5,13 @@ from typing import Any, Literal
 
 import msgspec
 
+from lifecycle import bulk
 from lifecycle.messages import Here, Phases, Resident
 from lifecycle.quantities import Duration
 from placement.catalog import TemplateRecord
 from placement.model import ActorId, ActorRecord, ActorState, WorkerRecord
+
+_Result = Literal["created", "deleted", "exists", "absent", "failed"]
 
 
 class _Ask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -18,6 +21,17 @@ class _Ask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class CreateActor(_Ask, frozen=True, kw_only=True):
     name: str
     template: str
+
+
+class CreateActors(_Ask, frozen=True, kw_only=True):
+    namespace: str
+    template: str
+    names: list[str]
+
+
+class DeleteActors(_Ask, frozen=True, kw_only=True):
+    actors: list[str]
+    """Each `namespace/name`."""
 
 
 class Wake(_Ask, frozen=True, kw_only=True):
@@ -50,6 +64,8 @@ class ListActors(_Ask, frozen=True, kw_only=True):
     state: ActorState | None = None
     template: str | None = None
     worker: str | None = None
+    idle: Duration | None = None
+    """Only those whose last activity is longer ago than this."""
     cursor: str | None = None
     """`next` of the page before."""
     limit: int = 100
@@ -89,6 +105,8 @@ class Residence(msgspec.Struct, frozen=True, kw_only=True):
     pid: int | None
     memory: int
     """Bytes."""
+    chosen: str
+    """Why it was woken on this worker: `local of 3` is where it was last, of three that could."""
 
     @classmethod
     def of(cls, resident: Resident) -> "Residence":
@@ -99,6 +117,7 @@ class Residence(msgspec.Struct, frozen=True, kw_only=True):
             idle=round(resident.idle_s, 3),
             pid=resident.pid,
             memory=resident.memory_bytes,
+            chosen=resident.chosen,
         )
 
 
@@ -167,6 +186,28 @@ class Actors(msgspec.Struct, frozen=True, kw_only=True):
     items: list[Actor]
     next: str | None
     """Cursor of the next page; null at the end."""
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    namespace: str
+    name: str
+    result: _Result
+    message: str
+    """Why it failed."""
+
+    @classmethod
+    def of(cls, ended: bulk.Ended) -> "Ended":
+        return cls(
+            namespace=ended.actor.namespace,
+            name=ended.actor.name,
+            result=msgspec.convert(ended.result, _Result),
+            message=ended.message,
+        )
+
+
+class AllEnded(msgspec.Struct, frozen=True, kw_only=True):
+    items: list[Ended]
+    """In the order asked."""
 
 
 class Template(msgspec.Struct, frozen=True, kw_only=True):

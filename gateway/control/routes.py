@@ -12,7 +12,7 @@ from aiohttp import web
 from gateway.actor_tokens import ActorTokens
 from gateway.control import resources as r
 from gateway.control.faults import REQUEST_ID, Refusal
-from lifecycle import documents
+from lifecycle import bulk, documents
 from lifecycle.actions import Actions, ListFilter
 from lifecycle.forms import PolicyDocument, TemplateDocument
 from lifecycle.quantities import Duration
@@ -105,6 +105,7 @@ class Api:
             state=query.state,
             template=query.template,
             worker=query.worker,
+            active_before_ms=_before_ms(query.idle),
         )
         found, following = await self._actions.list(wanted, cursor=query.cursor, limit=query.limit)
         return r.Actors(items=[r.Actor.of(record) for record in found], next=following)
@@ -114,6 +115,21 @@ class Api:
         actor = ActorId.of(call.path["ns"], call.body.name)
         template = check_label(call.body.template, "template")
         return r.Actor.of(await self._actions.create(actor, template))
+
+    async def create_actors(self, call: Call) -> r.AllEnded:
+        asked = call.body
+        assert isinstance(asked, r.CreateActors)
+        template = check_label(asked.template, "template")
+        actors = _many([ActorId.of(asked.namespace, name) for name in asked.names], "names")
+        ended = await bulk.create(self._actions, actors, template)
+        return r.AllEnded(items=[r.Ended.of(each) for each in ended])
+
+    async def delete_actors(self, call: Call) -> r.AllEnded:
+        asked = call.body
+        assert isinstance(asked, r.DeleteActors)
+        actors = _many([ActorId.parse(each) for each in asked.actors], "actors")
+        ended = await bulk.delete(self._actions, actors)
+        return r.AllEnded(items=[r.Ended.of(each) for each in ended])
 
     async def get_actor(self, call: Call) -> r.Actor:
         record, resident = await self._actions.look(call.actor)
@@ -190,6 +206,10 @@ ROUTES: tuple[Route, ...] = (
           handler=Api.list_actors, query=r.ListActors, answer=r.Actors),
     Route(method="POST", path=_ACTORS, summary="Create an actor, suspended",
           handler=Api.create_actor, body=r.CreateActor, answer=r.Actor, status=201),
+    Route(method="POST", path="/v1/actors/create", summary="Create up to 1000 actors, suspended",
+          handler=Api.create_actors, body=r.CreateActors, answer=r.AllEnded),
+    Route(method="POST", path="/v1/actors/delete", summary="Delete up to 1000 actors",
+          handler=Api.delete_actors, body=r.DeleteActors, answer=r.AllEnded),
     Route(method="GET", path=_ACTOR, summary="One actor, and how it is on its worker now",
           handler=Api.get_actor, answer=r.Actor),
     Route(method="DELETE", path=_ACTOR, summary="Delete an actor and its snapshots",
@@ -267,6 +287,22 @@ async def _body(route: Route, request: web.Request) -> Any:  # builtins or a rou
 
 def _namespace(given: str | None) -> str | None:
     return None if given is None else check_label(given, "namespace")
+
+
+def _before_ms(idle: Duration | None) -> int | None:
+    if idle is None:
+        return None
+    if idle.finite is None:
+        raise NotUnderstood("idle", "never is no time to have been idle")
+    return int((time.time() - idle.finite) * 1000)
+
+
+def _many(actors: list[ActorId], what: str) -> list[ActorId]:
+    if not 1 <= len(actors) <= bulk.MOST:
+        raise NotUnderstood(what, f"{len(actors)} is not between 1 and {bulk.MOST}")
+    if len(set(actors)) < len(actors):
+        raise NotUnderstood(what, "one of them is there twice")
+    return actors
 
 
 def _wait_s(wait: Duration) -> float:

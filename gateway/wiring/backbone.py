@@ -11,7 +11,7 @@ from gateway.settings import Settings
 from lifecycle.catalogue import KnownTemplates
 from lifecycle.messages import Worker
 from lifecycle.roster import Roster
-from lifecycle.rpc import Callers, FarWorker
+from lifecycle.rpc.client import Callers, FarWorker
 from placement.catalog import Catalog
 from placement.changes import Change, Feed, Resync, TemplateChanged
 from placement.connect import connect

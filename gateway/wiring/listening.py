@@ -33,7 +33,7 @@ def socket_address(directory: Path, name: str) -> Address:
 
 
 @contextmanager
-def _naming(address: Address) -> Iterator[None]:
+def naming(address: Address) -> Iterator[None]:
     """An error of the system says what is wrong, and not with which address."""
     try:
         yield
@@ -57,14 +57,14 @@ async def listen_relay(
         listen = Listen(
             host=address.host, port=address.port, reuse_port=shared, tls=tls, proxies=proxies
         )
-    with _naming(address):
+    with naming(address):
         [bound] = await relay.start([listen])
     return Address.parse(bound)
 
 
 async def serve_app(runner: web.AppRunner, address: Address) -> Address:
     """Listen for an aiohttp app that is set up; returns where, with the port the kernel chose."""
-    with _naming(address):
+    with naming(address):
         if address.is_unix:
             await web.UnixSite(runner, address.path).start()
             os.chmod(address.path, 0o600)

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from aiohttp import web
 from prometheus_client.core import Metric
 
 from gateway.ingress.hop import DoorNaming
@@ -13,7 +12,7 @@ from gateway.ingress.settings import RelaySettings
 from gateway.settings import BadSettings, Settings
 from gateway.wiring.backbone import Backbone, Part
 from gateway.wiring.doorway import DoorUsher
-from gateway.wiring.listening import listen_relay, serve_app, socket_address
+from gateway.wiring.listening import listen_relay, naming, socket_address
 from gateway.wiring.readings import of_host, of_relay
 from lifecycle.host.door import Door
 from lifecycle.host.host import Host
@@ -21,7 +20,7 @@ from lifecycle.host.kept import Kept
 from lifecycle.host.kit import HostSettings, Kit
 from lifecycle.host.meters import HostMeters
 from lifecycle.host.places import Places
-from lifecycle.rpc import rpc_app
+from lifecycle.rpc.server import serving
 from lifecycle.snapshots.collect import Collector
 from lifecycle.snapshots.keys import Keys as SnapshotKeys
 from lifecycle.snapshots.keys import load_key, load_or_make_key
@@ -126,14 +125,13 @@ class WorkerPart:
         settings = self._settings
         door = await listen_relay(self.relay, self._address(settings.door.listen, "door.sock"))
         self.host.door = settings.door.advertise or _reachable("door", door)
-        runner = web.AppRunner(rpc_app(self.host, self._backbone.keys.rpc), access_log=None)
-        await runner.setup()
-        try:
-            rpc = await serve_app(runner, self._address(settings.rpc.listen, "rpc.sock"))
+        at = self._address(settings.rpc.listen, "rpc.sock")
+        async with AsyncExitStack() as stack:
+            with naming(at):
+                calls = serving(self.host, self._backbone.keys.rpc, at)
+                rpc = await stack.enter_async_context(calls)
             self.host.rpc = settings.rpc.advertise or _reachable("rpc", rpc)
             await self.host.run()
-        finally:
-            await runner.cleanup()
 
     def _address(self, wanted: str | None, name: str) -> Address:
         if wanted is not None:

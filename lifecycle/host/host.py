@@ -32,6 +32,7 @@ from placement.leases import Lease, boot_time
 from placement.model import ActorId, ActorRecord, Claimant, WorkerRecord, new_uid
 from placement.tenure import Tenure
 from runtimes.logs import tail
+from runtimes.registry import meets
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class Host:
         self.is_draining = False
         self._is_withdrawn = False
         self.labels: dict[str, str] = {}
+        self._meets = {str(r): meets(d.capabilities()) for r, d in kit.drivers.items()}
 
     def __repr__(self) -> str:
         return f"<Host {self.worker} {len(self._residents)}/{self.kit.settings.slots} slots>"
@@ -96,6 +98,9 @@ class Host:
             labels=self.labels,
             draining=self.is_draining,
             histories=self._comparing.looked,
+            meets=self._meets,
+            auto=self.kit.settings.runtime,
+            idle_s=self._idle_s(),
         )
 
     async def status(self) -> WorkerStatus:
@@ -271,6 +276,7 @@ class Host:
                 if refused is not None:
                     return refused
                 residence = self._begin(ask.actor)
+                residence.chosen = ask.why
                 began = True
             try:
                 async with asyncio.timeout_at(deadline):
@@ -317,7 +323,8 @@ class Host:
         if self.is_draining:
             return Full(evictable=False)
         if not self.free:
-            return Full(evictable=self._longest_idle() is not None)
+            idle_s = self._idle_s()
+            return Full(evictable=idle_s is not None, idle_s=idle_s or 0.0)
         return None
 
     def _begin(
@@ -355,6 +362,10 @@ class Host:
             return False
         await residence.ended.wait()
         return True
+
+    def _idle_s(self) -> float | None:
+        longest = self._longest_idle()
+        return None if longest is None else round(longest.clock() - longest.gate.last_active, 3)
 
     def _longest_idle(self) -> Residence | None:
         idle = [r for r in self._residents.values() if self._may_evict(r)]

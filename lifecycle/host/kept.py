@@ -55,6 +55,11 @@ class Kept:
                 gone.append(self._set_aside(next(iter(self._entries))))
         _remove(gone)
 
+    def has_room(self, uid: str, size: int) -> bool:
+        """Would `put` remove no files for it?"""
+        with self._lock:
+            return uid not in self._entries and self._bytes + size <= self._limit
+
     def take(self, uid: str, snapshot: str, names: frozenset[str], into: Path) -> bool:
         """Move the files of this very snapshot to `into`; False when they are not here.
 

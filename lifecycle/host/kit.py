@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from lifecycle.catalogue import KnownTemplates
+from lifecycle.host.disk import Disk
 from lifecycle.host.health import Patience
 from lifecycle.host.kept import Kept
 from lifecycle.host.meters import HostMeters
@@ -98,3 +99,4 @@ class Kit:
     settings: HostSettings
     drop_connections: Callable[[object], None]
     """Close the door's idle connections of this pool key (slug and port)."""
+    disk: Disk = field(default_factory=Disk)

@@ -139,6 +139,9 @@ async def _wait(r: Residence, until: float | None) -> None:
     """Until something stirs. Nothing is awaited between the decision and the clear, so no stir
     is lost."""
     r.stirred.clear()
+    if until is None:
+        await r.stirred.wait()
+        return
     try:
         async with asyncio.timeout_at(until):
             await r.stirred.wait()

@@ -44,4 +44,7 @@ class HostMeters:
         """Times this worker lost its lease and stopped serving."""
 
     def phase(self, name: str, seconds: float) -> None:
-        self.phases.setdefault(name, Histogram()).observe(seconds)
+        histogram = self.phases.get(name)
+        if histogram is None:
+            histogram = self.phases[name] = Histogram()
+        histogram.observe(seconds)

@@ -69,6 +69,7 @@ class Places:
         for name in ("copies", "logs", "sandboxes"):
             (root / name).mkdir(parents=True, exist_ok=True)
         root.chmod(0o700)
+        self._copies, self._logs = root / "copies", root / "logs"
         self._lock: int | None = None
 
     def lock(self) -> None:
@@ -110,15 +111,15 @@ class Places:
         beside.rename(self.root / "incarnation")
 
     def log(self, uid: str) -> Path:
-        return self.root / "logs" / f"{_checked(uid)}.log"
+        return self._logs / f"{_checked(uid)}.log"
 
     def copy(self, uid: str, epoch: int) -> "Copy":
-        return Copy(self.root / "copies" / f"{_checked(uid)}-{epoch}")
+        return Copy(self._copies / f"{_checked(uid)}-{epoch}")
 
     def copies(self) -> "list[tuple[Copy, Note]]":
         """What earlier starts left. A copy without a readable note never ran: it is removed."""
         found = []
-        for path in sorted((self.root / "copies").iterdir()):
+        for path in sorted(self._copies.iterdir()):
             copy = Copy(path)
             note = copy.note()
             if note is None:
@@ -133,6 +134,7 @@ class Copy:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._note = path / "note.json"
         self.sandbox = path / "sandbox"
         self.durable = path / "durable"
 
@@ -149,12 +151,17 @@ class Copy:
         """Add a line; the last whole one counts. A file renamed over the old one would be flushed
         to the disk, which is milliseconds in every wake."""
         # The line's end comes first: after a line that a kill cut short the next one is whole.
-        with (self.path / "note.json").open("ab") as file:
-            file.write(b"\n" + msgspec.json.encode(note, enc_hook=path_out))
+        line = b"\n" + msgspec.json.encode(note, enc_hook=path_out)
+        fd = os.open(self._note, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            while line:
+                line = line[os.write(fd, line) :]
+        finally:
+            os.close(fd)
 
     def note(self) -> Note | None:
         try:
-            lines = (self.path / "note.json").read_bytes().split(b"\n")
+            lines = self._note.read_bytes().split(b"\n")
         except OSError:
             return None
         for line in reversed(lines):

@@ -21,10 +21,27 @@ class NotReady(Exception):
     """It did not answer as its template says within its time; the message tells the last try."""
 
 
+async def answers_at_once(template: Template, endpoints: dict[str, Endpoint]) -> bool:
+    """One connect: where the program does not listen yet, that is known at once. What is prepared
+    (restored, forked from a running one) listens from its first moment, and needs no watching."""
+    rule = template.readiness
+    if rule.path is not None:
+        return False
+    try:
+        async with asyncio.timeout(_CONNECT_S):
+            return not await _probe(_endpoint(rule, endpoints), rule, template)
+    except OSError:
+        return False
+
+
+def _endpoint(rule: Readiness, endpoints: dict[str, Endpoint]) -> Endpoint:
+    return endpoints[rule.port] if rule.port else next(iter(endpoints.values()))
+
+
 async def wait_ready(template: Template, endpoints: dict[str, Endpoint], deadline: float) -> None:
     """Return at the first good answer. Raises NotReady at `deadline` (loop time)."""
     rule = template.readiness
-    endpoint = endpoints[rule.port] if rule.port else next(iter(endpoints.values()))
+    endpoint = _endpoint(rule, endpoints)
     loop = asyncio.get_running_loop()
     pause = _FIRST_PAUSE_S
     while True:

@@ -65,6 +65,8 @@ class Residence:
         self.ended = asyncio.Event()
         self.gate = Gate(actor, clock=loop.time, stir=self.stir)
         self.phases = Phases()
+        self.chosen = ""
+        """Why the gateway chose this worker."""
         self.is_frozen = False
         self.exit: Exit | None = None
         self.why_ended = ""
@@ -383,4 +385,5 @@ class Residence:
             idle_s=round(self.clock() - self.gate.last_active, 3),
             pid=self.handle.pid if self.handle else None,
             memory_bytes=seen.memory_bytes if seen else 0,
+            chosen=self.chosen,
         )

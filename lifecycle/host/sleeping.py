@@ -12,7 +12,6 @@ from typing import TypeVar
 
 from lifecycle.errors import DependencyAway, LifecycleError
 from lifecycle.failpoints import Point, reach
-from lifecycle.host.places import Copy
 from lifecycle.host.reaper import YIELDS, Cause, Order
 from lifecycle.host.residence import Broken, LeaseLost, Phase, Residence, Superseded
 from lifecycle.snapshots.vault import SnapshotOwner
@@ -89,6 +88,7 @@ async def _unless_wanted(
     wanted, broken = False, None
     async with asyncio.TaskGroup() as group:
         task = group.create_task(caught(work), name=f"suspend of {r.actor}")
+        task.add_done_callback(lambda _: r.stir())
         while not task.done():
             # Cleared before the look: a request that comes after the look stirs again.
             r.stirred.clear()
@@ -100,9 +100,7 @@ async def _unless_wanted(
                     broken = error
                 if cancel:
                     task.cancel()
-            stirred = group.create_task(r.stirred.wait(), name=f"requests for {r.actor}")
-            await asyncio.wait({task, stirred}, return_when=asyncio.FIRST_COMPLETED)
-            stirred.cancel()
+            await r.stirred.wait()
     result = None if task.cancelled() else task.result()
     if isinstance(result, Superseded | LeaseLost):
         raise result  # before the request: it is not ours to serve
@@ -179,18 +177,12 @@ async def _discard(r: Residence, snapshot: str | None) -> None:
     if r.copy is None or snapshot is None:
         return
     try:
-        await asyncio.to_thread(_put_away, r, r.copy, snapshot)
+        uid, size = r.record.uid, r.saved_bytes
+        await r.kit.disk.put_away(r.copy, r.kit.kept, uid, snapshot, size)
         r.copy = None
     except OSError as error:
         # Only a cache: the actor sleeps, whether or not its files are kept.
         log.warning("files not kept", extra={"actor": str(r.actor), "why": str(error)})
-
-
-def _put_away(r: Residence, copy: Copy, snapshot: str) -> None:
-    """Into the cache what it is for, and away with the rest: in one visit to a thread, which costs
-    more than either."""
-    r.kit.kept.put(r.record.uid, snapshot, copy.durable, r.saved_bytes)
-    copy.remove()
 
 
 async def after_exit(r: Residence) -> bool:

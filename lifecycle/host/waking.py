@@ -21,7 +21,7 @@ from lifecycle.errors import (
 )
 from lifecycle.failpoints import Point, reach
 from lifecycle.host.places import Note, boot_id
-from lifecycle.host.readiness import NotReady, wait_ready
+from lifecycle.host.readiness import NotReady, answers_at_once, wait_ready
 from lifecycle.host.reasserting import commit_again
 from lifecycle.host.residence import LeaseLost, Residence, Superseded
 from lifecycle.messages import Phases, Refused, There
@@ -86,7 +86,12 @@ async def wake(r: Residence) -> bool:
     await let_in(r)
     log.info(
         "actor woken",
-        extra={"actor": str(r.actor), "epoch": r.record.epoch, "took_ms": round(r.phases.total, 1)},
+        extra={
+            "actor": str(r.actor),
+            "epoch": r.record.epoch,
+            "took_ms": round(r.phases.total, 1),
+            "chosen": r.chosen,
+        },
     )
     return True
 
@@ -237,7 +242,7 @@ async def _prepare(r: Residence) -> None:
     wanted = template.runtime if template.runtime != "auto" else r.kit.settings.runtime
     r.driver = choose(template.requires, r.kit.drivers, wanted)
     r.copy = r.kit.places.copy(record.uid, record.epoch)
-    await asyncio.to_thread(_make_copy, r)
+    await r.kit.disk.do(lambda: _make_copy(r))
     if record.snapshot is not None and not r.copy.durable.exists():
         directories = r.copy.directories(template.durable)
         restored = await r.kit.vault.restore(
@@ -288,6 +293,8 @@ async def _until_ready(r: Residence) -> None:
     """Raises StartFailed when the program ends or stays mute for its readiness time."""
     assert r.handle is not None
     deadline = r.clock() + r.template.readiness.timeout_s
+    if await answers_at_once(r.template, dict(r.handle.endpoints)):
+        return
     async with asyncio.TaskGroup() as group:
         exited = group.create_task(r.driver.wait(r.handle), name=f"early exit of {r.actor}")
         probed = group.create_task(_probe(r, deadline), name=f"readiness of {r.actor}")

@@ -8,4 +8,4 @@
 if record.c == call then return with_history(again()) end
 if not is_seen(9, ARGV[11]) then return answer('stale') end
 record = known(11)
-return own()
+return own(true)

@@ -4,7 +4,7 @@
 -- ARGV[1]  id of this call. The record remembers the last one that changed it.
 -- ARGV[2]  letters of the states the operation is allowed from (model.ALLOWED_FROM).
 -- ARGV[3]  letters of the states it leads to (model.RESULT).
--- ARGV[4]  channel of the change feed.
+-- ARGV[4]  channel of the change feed; with ':progress' that of what ends nobody's route.
 -- ARGV[5+] the operation's own.
 -- Answer   {outcome, retry_after_ms, record}: as it stands afterwards, packed; '' when there is none.
 --          Of those that make an owner also the history, see below.
@@ -69,8 +69,11 @@ local function again()
   return answer('done')
 end
 
-local function tell()
-  redis.call('PUBLISH', channel, table.concat({'a', string.match(key, '{(.*)}'), record.u,
+-- Every gateway hears the change feed: it has only what may end a route, one word for each cycle of
+-- an actor instead of four.
+local function tell(is_over)
+  local to_whom = (is_over or not record.i) and channel or channel .. ':progress'
+  redis.call('PUBLISH', to_whom, table.concat({'a', string.match(key, '{(.*)}'), record.u,
     record.e, record.r, record.s, record.o or ''}, ' '))
 end
 
@@ -78,12 +81,12 @@ end
 local function remembered() return record.i and call or string.sub(call, 1, 8) end
 
 -- One transition: into `state`, with the fields in `set` and without those in `unset`.
-local function move(state, set, unset)
+local function move(state, set, unset, is_over)
   for field, value in pairs(set) do record[field] = value end
   for _, field in ipairs(unset) do record[field] = nil end
   record.s, record.r, record.c = state, record.r + 1, remembered()
   save()
-  tell()
+  tell(is_over)
   return answer('done')
 end
 
@@ -115,9 +118,9 @@ local function refusal(first)
 end
 
 -- A new owner for a new epoch: worker, incarnation, door and budget stand in ARGV[5..8].
-local function own()
+local function own(is_over)
   return with_history(move(to, {e = record.e + 1, w = ARGV[5], i = ARGV[6], o = ARGV[7],
-    d = now_ms() + ARGV[8]}, {'b'}))
+    d = now_ms() + ARGV[8]}, {'b'}, is_over))
 end
 
 -- Is the record still the one that was seen: uid ('' there was none) and revision in ARGV?

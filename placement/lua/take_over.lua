@@ -8,4 +8,4 @@
 -- part, and stays true: what has lapsed is never renewed.
 local refused = refusal(9)
 if refused then return refused[1] == 'done' and with_history(refused) or refused end
-return own()
+return own(true)

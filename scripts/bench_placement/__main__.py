@@ -7,6 +7,7 @@ RPC, claim, the host's own work, `ready`, and as many suspends on top.
 
 import argparse
 import asyncio
+import random
 import sys
 import tempfile
 import time
@@ -22,6 +23,7 @@ from lifecycle.documents import parse_template
 from loadtest.bench import results, table
 from placement.catalog import Catalog
 from placement.connect import Client, connect
+from placement.listing import Listing
 from placement.model import ActorId
 from placement.server import PrivateServer, server_binary
 from scripts.bench_placement import counting, records
@@ -38,6 +40,8 @@ _FIRST_S = 1.0
 _COUNTED = 200
 _MEMORY_FROM = 10_000
 """With fewer records the server's own needs outweigh theirs."""
+_PAGES = 200
+_PAGE = 100
 _CPU = "CPU ms: gateways + workers + server"
 
 
@@ -122,6 +126,17 @@ class Bench:
         new = count - begin
         return (between - before) / new, (after - between) / new
 
+    async def page_ms(self) -> tuple[float, float]:
+        """p50 and p95 of one page of the list, from anywhere in it."""
+        listing, took = Listing(self._redis), []
+        for _ in range(_PAGES):
+            after = records.sleeper(random.randrange(self._filled))
+            began = time.perf_counter()
+            await listing.list(None, cursor=str(after), limit=_PAGE)
+            took.append((time.perf_counter() - began) * 1000)
+        cuts = quantiles(took, n=100)
+        return cuts[49], cuts[94]
+
 
 async def measure(options: argparse.Namespace, home: Path) -> int:
     async with AsyncExitStack() as stack:
@@ -162,20 +177,24 @@ async def report(bench: Bench, redis: Client, options: argparse.Namespace) -> in
     print(table.aligned(trips), flush=True)
     speeds = [["actors asleep", "callers", "wakes/s", "p50 ms", "p95 ms", "p99 ms", _CPU]]
     sizes = [["actors asleep", "bytes per record", "per index entry", "MB per million"]]
+    pages = [["actors asleep", f"page of {_PAGE}, p50 ms", "p95 ms"]]
     for count in counts:
         record, entry = await bench.fill(count)
         if count >= _MEMORY_FROM:
             # Bytes of one are megabytes of a million.
             each = (f"{size:.0f}" for size in (record, entry, record + entry))
             sizes.append([f"{count:,}", *each])
+        pages.append([f"{count:,}", *(f"{ms:.1f}" for ms in await bench.page_ms())])
         for callers in (int(each) for each in options.callers.split(",")):
             row = await bench.speed(callers, options.seconds)
             speeds.append([f"{count:,}", str(callers), *row])
             print("  ".join(speeds[-1]), flush=True)
     us = await counting.script_us(redis)
-    print(f"\n{table.aligned(speeds)}\n\n{table.aligned(sizes)}\n\n{us:.1f} us per script")
+    for each in (speeds, sizes, pages):
+        print(f"\n{table.aligned(each)}")
+    print(f"\n{us:.1f} us per script")
     if not options.dry:
-        results.write(SECTION, _page(trips, speeds, sizes, us, options))
+        results.write(SECTION, _page([trips, speeds, sizes, pages], us, options))
         print(f"\nwritten: {results.RESULTS.name}")
     if per_wake > MOST_ROUND_TRIPS:
         print(f"failed: {per_wake:.2f} round trips per cold wake", file=sys.stderr)
@@ -187,13 +206,7 @@ def _which(seen: counting.Seen) -> str:
     return ", ".join(f"{name} {count / _COUNTED:g}" for name, count in seen.on_actors.most_common())
 
 
-def _page(
-    trips: list[list[str]],
-    speeds: list[list[str]],
-    sizes: list[list[str]],
-    us: float,
-    options: argparse.Namespace,
-) -> str:
+def _page(tables: list[list[list[str]]], us: float, options: argparse.Namespace) -> str:
     when = time.strftime("%Y-%m-%d", time.gmtime())
     program, _ = server_binary()
     return "\n\n".join(
@@ -204,9 +217,7 @@ def _page(
             "and vault do nothing. Each wake is followed by a suspend that is not in its time: "
             f"there were as many. "
             f"{options.seconds:g} s each; {us:.0f} us of the server's per script.",
-            table.markdown(trips),
-            table.markdown(speeds),
-            table.markdown(sizes),
+            *(table.markdown(each) for each in tables),
         ]
     )
 

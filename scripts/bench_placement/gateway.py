@@ -15,7 +15,7 @@ import uvloop
 
 from lifecycle.messages import Here, SuspendAsk, Worker
 from lifecycle.roster import Roster
-from lifecycle.rpc import Callers, FarWorker
+from lifecycle.rpc.client import Callers, FarWorker
 from lifecycle.wake import Waker
 from placement.changes import Feed
 from placement.model import ActorId, WorkerRecord

@@ -9,14 +9,14 @@ import time
 from pathlib import Path
 
 import uvloop
-from aiohttp import web
 
 from lifecycle.host.host import Host
 from lifecycle.host.kept import Kept
 from lifecycle.host.kit import HostSettings, Kit
 from lifecycle.host.meters import HostMeters
 from lifecycle.host.places import Places
-from lifecycle.rpc import rpc_app
+from lifecycle.rpc.server import serving
+from lifecycle.trust import Address
 from runtimes.base import RuntimeClass
 from scripts.bench_placement.nothing import NoDriver, NoVault
 from scripts.bench_placement.spine import Spine, spine, tell, told
@@ -39,13 +39,8 @@ async def serve(name: str, spine: Spine, home: Path, slots: int, ready: asyncio.
     host = Host(kit, worker=name)
     address = f"{home}/{name}.sock"
     host.door, host.rpc = f"unix:{home}/{name}.door", f"unix:{address}"
-    runner = web.AppRunner(rpc_app(host, None), access_log=None)
-    await runner.setup()
-    await web.UnixSite(runner, address).start()
-    try:
+    async with serving(host, None, Address(path=address)):
         await host.run(ready.set)
-    finally:
-        await runner.cleanup()
 
 
 async def main(url: str, home: Path, slots: int, names: list[str]) -> None:

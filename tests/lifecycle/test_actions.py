@@ -3,6 +3,8 @@
 The worker is a fake that obeys the fence; how a host suspends is tested with the host.
 """
 
+import time
+
 import pytest
 from redis.asyncio import Redis
 
@@ -205,6 +207,30 @@ async def test_a_list_is_paged_and_filtered(fleet: FakeFleet) -> None:
     assert await names(ListFilter(state=ActorState.RUNNING)) == ["b"]
     assert await names(ListFilter(worker="w1")) == ["b"]
     assert await names(ListFilter(namespace="none")) == []
+    now_ms = int(time.time() * 1000)
+    assert await names(ListFilter(active_before_ms=now_ms - 60_000)) == []
+    assert len(await names(ListFilter(active_before_ms=now_ms + 60_000))) == 5
+
+
+async def test_a_filtered_page_examines_many_and_its_cursor_skips_none(
+    fleet: FakeFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever was examined beyond the page's end is examined again by the next one; a page whose
+    time is over is short, and goes on."""
+    for n in range(30):
+        await fleet.actor(f"a{n:02}", template="other" if n % 7 == 3 else "counter")
+    wanted = ListFilter(template="other")
+    for examined, list_s in ((1000, 5.0), (4, 5.0), (4, 0.0)):
+        monkeypatch.setattr("lifecycle.actions._EXAMINED", examined)
+        monkeypatch.setattr("lifecycle.actions._LIST_S", list_s)
+        cursor: str | None = None
+        found, pages = list[str](), 0
+        while pages == 0 or cursor is not None:
+            page, cursor = await fleet.actions.list(wanted, cursor=cursor, limit=2)
+            assert len(page) <= 2
+            found += [record.actor.name for record in page]
+            pages += 1
+        assert found == ["a03", "a10", "a17", "a24"], (examined, list_s, found)
 
 
 async def test_logs_are_the_last_lines_of_whoever_had_it_last(fleet: FakeFleet) -> None:

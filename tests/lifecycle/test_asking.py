@@ -157,7 +157,7 @@ async def test_a_draining_worker_gets_no_new_actor(world: World) -> None:
         worker.host._lease.renew_soon()  # type: ignore[union-attr]
         while not all(w.draining for w in await asker.side.roster.refresh()):
             pass
-        with pytest.raises(NoCapacity, match="no worker is registered"):
+        with pytest.raises(NoCapacity, match="of 1 1 draining"):
             await asker.round(actor)
         assert asker.side.calls == {}
 
@@ -219,9 +219,62 @@ async def test_a_worker_without_the_template_s_runtime_is_not_asked(world: World
     actor = await world.create("c1")
     async with world.worker("w1") as worker:
         asker = Asker(world, worker)
-        with pytest.raises(NoCapacity, match="no worker is registered that could run it"):
+        with pytest.raises(NoCapacity, match="could run it: of 1 1 without runtime bubblewrap"):
             await asker.round(actor)
         assert asker.side.calls == {} and soon() > 0
+
+
+@pytest.mark.parametrize(
+    ("runtime", "lacking"),
+    [({"requires": ["isolation"]}, "isolation"), ({"labels": {"zone": "b"}}, "label zone=b")],
+)
+async def test_what_a_template_requires_decides_who_is_asked(
+    world: World, runtime: dict[str, object], lacking: str
+) -> None:
+    await world.apply(template(runtime=runtime))
+    actor = await world.create("c1")
+    async with world.worker("w1") as worker:
+        worker.host.labels = {"zone": "a"}
+        asker = Asker(world, worker)
+        with pytest.raises(NoCapacity, match=f"of 1 1 without {lacking}"):
+            await asker.round(actor)
+        assert asker.side.calls == {}
+
+
+async def test_a40_the_longest_idle_actor_of_the_whole_cluster_makes_the_room(
+    world: World,
+) -> None:
+    """Not that of the worker that happens to be asked first, whatever their heartbeats said."""
+    await world.apply(template(idle=IDLE))
+    for seed, idle in enumerate(((20, 60, 40), (40, 20, 60), (60, 40, 20))):
+        async with (
+            world.worker("w1", slots=1) as one,
+            world.worker("w2", slots=1) as two,
+            world.worker("w3", slots=1) as three,
+        ):
+            workers = (one, two, three)
+            for n, (worker, idle_s) in enumerate(zip(workers, idle, strict=True)):
+                held = await world.create(f"held-{seed}-{n}")
+                await worker.woken(held)
+                has_been_idle(worker, held, idle_s)
+            asker = Asker(world, *workers, seed=seed)
+            here = await asker.round(await world.create(f"new-{seed}"))
+            longest = max(range(3), key=lambda n: idle[n])
+            assert here.worker == workers[longest].host.worker
+            assert asker.side.counted("evict") == 1
+            for worker in workers:
+                await worker.host.drain()
+
+
+async def test_why_a_worker_was_chosen_is_told_by_the_worker(world: World) -> None:
+    actor = await world.create("c1")
+    async with world.worker("w1") as one, world.worker("w2") as two:
+        here = await Asker(world, one, two).round(actor)
+        woken = {"w1": one, "w2": two}[here.worker]
+        assert [a.chosen for a in (await woken.host.status()).actors] == ["free of 2"]
+        await woken.host.suspend(SuspendAsk(actor=actor))
+        assert (await Asker(world, one, two).round(actor)).worker == here.worker
+        assert [a.chosen for a in (await woken.host.status()).actors] == ["local of 2"]
 
 
 async def test_a_draining_worker_is_no_other_to_wait_for(world: World) -> None:

@@ -309,3 +309,64 @@ async def test_a_parked_search_takes_the_first_slot_that_gets_free(world: World)
             await seen(side, "wake")
             await worker.host.suspend(SuspendAsk(actor=first))
         assert waiting.result().worker == "w1"
+
+
+async def test_a62_a_wake_takes_no_longer_where_a_worker_it_knows_of_is_gone(world: World) -> None:
+    """Its lease lives and the list has it, nothing answers at its address: no time is spent on it
+    but the try, whichever of them is asked first."""
+    took = []
+    async with (
+        world.worker("w1") as one,
+        world.worker("w2") as two,
+        gateway_side(world, one, two) as side,
+    ):
+        side.cut.add("w1")
+        for n in range(10):
+            began = time.monotonic()
+            here = await side.waker.find(await world.create(f"c{n}"), deadline=soon())
+            took.append(time.monotonic() - began)
+            assert here.worker == "w2"
+        assert side.calls["wake w1"] > 0
+    assert max(took) < 2.0, took
+
+
+async def test_a41_a_herd_of_one_namespace_does_not_starve_another_that_waits_for_a_slot(
+    world: World,
+) -> None:
+    """One slot, 40 wakes of one tenant that wait for it, then one of another: it is served among
+    the first of what is left, not after all of them; everybody is served, and no slot is lost."""
+    idle = {"freezeAfter": "never", "suspendAfter": "1h"}
+    await world.apply(template(idle=idle))
+    await world.apply({**template(idle=idle), "metadata": {"namespace": "s", "name": "counter"}})
+    herd = [await world.create(f"h{n}") for n in range(40)]
+    small = ActorId("s", "c1")
+    assert (await world.table.create(small, template="counter")).is_done
+    order: list[ActorId] = []
+    async with world.worker(slots=1) as worker, gateway_side(world, worker) as side:
+
+        async def served(actor: ActorId) -> None:
+            await side.waker.find(actor, deadline=soon(25))
+            order.append(actor)
+            # Idle at once, so that the next one's search may have its slot.
+            residence = worker.host.residents.get(actor)
+            if residence is not None:
+                residence.gate.last_active -= 60
+
+        held = await world.create("held")
+        await worker.woken(held)
+        ticket = worker.door.admit(held)
+        assert ticket is not None
+        async with asyncio.TaskGroup() as group:
+            for actor in herd:
+                group.create_task(served(actor))
+            while side.waker._turns.waiting < 30:
+                await asyncio.sleep(0.005)
+            group.create_task(served(small))
+            while len(side.waker._searches) < 41:
+                await asyncio.sleep(0.005)
+            ticket.close()
+            worker.host.residents[held].gate.last_active -= 60
+        assert set(order) == {*herd, small}
+        assert order.index(small) <= 12, order.index(small)
+        assert side.waker._turns.waiting == 0
+    assert len(worker.driver.running) <= 1

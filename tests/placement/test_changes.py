@@ -32,20 +32,47 @@ async def hearing(redis: Redis) -> AsyncIterator[tuple[Feed, "asyncio.Queue[Chan
         running.cancel()
 
 
-async def test_every_transition_is_told_in_order_with_the_door(table: Table, redis: Redis) -> None:
+async def test_what_may_end_a_route_is_told_in_order_and_nothing_else(
+    table: Table, redis: Redis
+) -> None:
     async with hearing(redis) as (_, heard):
         made = await table.create(C1, template="t")
         owned = await table.claim(C1, RIGHT, budget_ms=60_000)
         assert made.record is not None and owned.record is not None
-        await table.release(owned.record.fence(), reason="x", failed=False)
+        ready = await table.ready(owned.record.fence())
+        assert ready.record is not None
+        taken = await table.take_over(ready.record, RIGHT, budget_ms=60_000)
+        assert taken.record is not None
+        await table.release(taken.record.fence(), reason="x", failed=False)
         await table.delete(C1, made.record.uid)
         told = [await heard.get() for _ in range(4)]
     assert all(isinstance(change, ActorChanged) and change.actor == C1 for change in told)
     assert [(c.state, c.epoch, c.door) for c in told if isinstance(c, ActorChanged)] == [
         (ActorState.SUSPENDED, 0, None),
+        (ActorState.WAKING, 2, RIGHT.door),
+        (ActorState.SUSPENDED, 2, None),
+        (None, 2, None),
+    ]
+
+
+async def test_who_watches_hears_the_rest_with_the_door(table: Table, redis: Redis) -> None:
+    async with redis.pubsub() as watching:
+        await watching.subscribe(keys.PROGRESS)
+        await table.create(C1, template="t")
+        owned = await table.claim(C1, RIGHT, budget_ms=60_000)
+        assert owned.record is not None
+        ready = await table.ready(owned.record.fence())
+        assert ready.record is not None
+        await table.begin_suspend(ready.record.fence())
+        told: list[Change] = []
+        while len(told) < 3:
+            message = await watching.get_message(ignore_subscribe_messages=True, timeout=5)
+            if message is not None:
+                told.append(parse(message["data"].decode()))
+    assert [(c.state, c.epoch, c.door) for c in told if isinstance(c, ActorChanged)] == [
         (ActorState.WAKING, 1, RIGHT.door),
-        (ActorState.SUSPENDED, 1, None),
-        (None, 1, None),
+        (ActorState.RUNNING, 1, RIGHT.door),
+        (ActorState.SUSPENDING, 1, RIGHT.door),
     ]
 
 

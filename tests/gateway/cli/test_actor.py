@@ -62,6 +62,15 @@ async def test_a_list_is_filtered_and_has_all_pages(
     found = await rouse("actor", "list", "--state", "running", "-t", "counter", "-o", "json")
     assert [each["name"] for each in found.json["items"]] == ["b"]
     assert "next" not in found.json
+    first = await rouse("actor", "list", "--limit", "2", "-o", "json")
+    assert [each["name"] for each in first.json["items"]] == ["a", "b"]
+    rest = await rouse("actor", "list", "--limit", "2", "--cursor", first.json["next"])
+    assert [line.split()[1] for line in rest.out.splitlines()] == ["NAME", "c"]
+    more = await rouse("actor", "list", "--limit", "1")
+    assert more.err == "more: --cursor demo/a\n"
+    assert (await rouse("actor", "list", "--idle", "1h")).out == "none\n"
+    assert len((await rouse("actor", "list", "--idle", "0s", "-o", "json")).json["items"]) == 3
+    await rouse("actor", "list", "--idle", "never", code=1)
     await rouse("actor", "list", "--state", "sleepy", code=1)
 
 
@@ -79,6 +88,26 @@ async def test_a_busy_actor_ends_with_1_and_what_to_do(rouse: Shell) -> None:
     ended = await rouse("actor", "suspend", "demo/c1", code=1)
     assert "1 open request; give its requests time with --wait 30s" in ended.err
     await rouse("actor", "suspend", "demo/c1", "--force")
+
+
+async def test_many_are_made_and_deleted_in_one_command(
+    rouse: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rouse.fleet.actor("b")
+    monkeypatch.setattr("gateway.cli.options.MOST", 2)  # so that it takes two calls
+    made = await rouse("actor", "create", "a", "b", "c", "-t", "counter", "-n", "demo")
+    lines = [line.split() for line in made.out.splitlines()]
+    assert [(line[1], line[2]) for line in lines[1:]] == [
+        ("a", "created"),
+        ("b", "exists"),
+        ("c", "created"),
+    ]
+    gone = await rouse("actor", "delete", "demo/a", "demo/b", "demo/d", "-o", "json")
+    assert [each["result"] for each in gone.json["items"]] == ["deleted", "deleted", "absent"]
+    left = await rouse("actor", "list", "-o", "json")
+    assert [each["name"] for each in left.json["items"]] == ["c"]
+    failed = await rouse("actor", "create", "x", "y", "-t", "none", "-n", "demo", code=1)
+    assert "2 of 2 failed" in failed.err and "there is no template demo/none" in failed.out
 
 
 async def test_a_failed_start_says_why(rouse: Shell) -> None:

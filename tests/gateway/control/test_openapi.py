@@ -40,6 +40,7 @@ def test_operations_have_names_of_their_own_and_their_parameters() -> None:
         "state",
         "template",
         "worker",
+        "idle",
         "cursor",
         "limit",
     }

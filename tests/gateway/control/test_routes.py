@@ -101,6 +101,7 @@ async def test_an_actor_goes_through_its_life(admin: Admin) -> None:
         "idle": 1.5,
         "pid": 4711,
         "memory": 9_000_000,
+        "chosen": "",
     }
     suspended = await admin.ask("POST", f"{C1}/suspend")
     assert (suspended["state"], suspended["snapshot"]) == ("SUSPENDED", "1-snapshot")

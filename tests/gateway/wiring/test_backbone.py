@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from gateway.settings import load
 from gateway.wiring.backbone import Keys, backbone
-from lifecycle.rpc import FarWorker
+from lifecycle.rpc.client import FarWorker
 from placement.model import WorkerRecord
 from placement.server import PrivateServer
 from tests.lifecycle.host.fakes import World, template

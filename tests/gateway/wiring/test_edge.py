@@ -4,6 +4,7 @@ to actors of its own process. Real hosts on the real table; the doors are asked 
 import asyncio
 import re
 import socket
+import time
 import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -105,6 +106,47 @@ async def test_routes_are_bounded_the_oldest_goes(world: World) -> None:
             await usher.admit_waiting(wanting(actor))
         assert repr(usher) == "<EdgeUsher 2 routes, 0 distrusted>"
         assert [usher.admit(wanting(actor)) is None for actor in actors] == [True, False, False]
+
+
+async def test_a15_ten_thousand_routes_cost_a_request_neither_time_nor_memory(
+    world: World,
+) -> None:
+    """Nor a word with the table: what is known is found by one look into memory."""
+    async with edge(world, most=20_000) as (usher, _):
+        actors = [ActorId("demo", f"c{n}") for n in range(10_000)]
+
+        def known(some: list[ActorId]) -> None:
+            for actor in some:
+                here = Here(uid="u", epoch=1, worker="w", door="unix:/d", phases=Phases())
+                usher._remember(actor, here)
+                assert usher.admit(wanting(actor)) is not None
+
+        def least_s() -> float:
+            """The best of several rounds: what the machine does beside it is not counted."""
+            demands = [wanting(actor) for actor in actors[:100]]
+            rounds = []
+            for _ in range(20):
+                began = time.perf_counter()
+                for demand in demands:
+                    usher.admit(demand)
+                rounds.append(time.perf_counter() - began)
+            return min(rounds)
+
+        known(actors[:100])
+        few_s = least_s()
+        known(actors)
+        before = await world.redis.info("stats")
+        assert least_s() < 5 * few_s
+        tracemalloc.start()
+        try:
+            for actor in actors:
+                usher.admit(wanting(actor))
+            assert tracemalloc.get_traced_memory()[0] < 100_000  # not ten bytes each
+        finally:
+            tracemalloc.stop()
+        after = await world.redis.info("stats")
+        asked = after["total_commands_processed"] - before["total_commands_processed"]
+        assert asked <= 50, asked  # leases, by the clock; none by the request
 
 
 async def test_doubts_are_bounded_too(world: World) -> None:
