@@ -27,19 +27,18 @@ from runtimes.base import (
     Scope,
 )
 from runtimes.cgroups import Tree
-from runtimes.environment import compose
+from runtimes.environment import check_program, compose
 from runtimes.logs import open_for_actor, tail
 from runtimes.ownership import give
 from runtimes.ports import Ports
 from runtimes.procfs import Pid
 from runtimes.sandboxes import Sandbox, Sandboxes
-from runtimes.spawn import find_program, in_thread
+from runtimes.spawn import in_thread
 
 HOLDERS = 2
 """Processes of a sandbox that are not the actor's: bwrap outside, its process 1 inside."""
 SHARED_UID = 1000
 """Inside, where the worker is not root: outside it is the worker's own id."""
-WRITABLE_INSIDE = ("/tmp", "/var/tmp", "/dev/shm")
 
 
 class Bubblewrap:
@@ -80,6 +79,15 @@ class Bubblewrap:
         if self._fingerprint is None:
             self._fingerprint = await self._try_it()
         return self._fingerprint
+
+    async def run(self) -> None:
+        """Keeps nothing ready."""
+
+    def expect(self, spec: SandboxSpec) -> None:
+        """Starts as fast as it can anyway."""
+
+    def image_terms(self, spec: SandboxSpec) -> Mapping[str, tuple[str, ...]]:
+        return {}
 
     async def start(self, spec: SandboxSpec) -> Handle:
         binary = self._bwrap
@@ -154,7 +162,7 @@ class Bubblewrap:
             home=data[0] if data else "/tmp",
             temporary="/tmp",
         )
-        _check_program(spec, env["PATH"])
+        check_program(spec, env["PATH"])
         user = userns.inside(spec.uid) if self._privileged else SHARED_UID
         if self._privileged:
             for directory in spec.durable.values():
@@ -261,18 +269,6 @@ class Bubblewrap:
             "cpu share by cgroup" if "cpu" in controllers else "no limit of CPU share",
             "pids by cgroup" if "pids" in controllers else "pids by resource limit",
         )
-
-
-def _check_program(spec: SandboxSpec, path: str) -> None:
-    """Say at once what else would only be found in the log. What is visible inside stands at the
-    same path outside, except where the actor itself may write."""
-    name = spec.command[0]
-    if name.startswith((*spec.durable, *WRITABLE_INSIDE)):
-        return
-    if "/" in name and spec.working_dir is not None:
-        name = str(spec.working_dir / name)
-    if find_program(name, path) is None:
-        raise RuntimeFailure(f"cannot start {spec.command[0]!r}: no such program")
 
 
 def _read_exit(how: Exit) -> Exit:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -79,6 +79,15 @@ class FakeDriver:
 
     async def fingerprint(self) -> Fingerprint:
         return Fingerprint(works=True)
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    def expect(self, spec: SandboxSpec) -> None:
+        self.done.append(f"expect {spec.slug}")
+
+    def image_terms(self, spec: SandboxSpec) -> Mapping[str, tuple[str, ...]]:
+        return {}
 
     async def start(self, spec: SandboxSpec) -> Handle:
         self.done.append(f"start {spec.slug}")

@@ -1,0 +1,316 @@
+"""The `gvisor` class: a kernel of its own in user space (runsc, systrap) around each actor.
+
+The program's system calls are answered by that kernel, not by the host's, and all of it can be
+written to an image and go on from there later, elsewhere: memory, processes, and the files it made
+outside its durable directories. Linux, as root, with cgroup v2 and iproute2.
+"""
+
+import hashlib
+import os
+import platform
+import shutil
+import signal
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from runtimes import images, limits, netpair, oci, rootfs, runsc, view
+from runtimes.base import (
+    Capabilities,
+    Endpoint,
+    Exit,
+    Fingerprint,
+    Handle,
+    Inspection,
+    RuntimeClass,
+    RuntimeFailure,
+    SandboxSpec,
+    Scope,
+)
+from runtimes.cgroups import Tree
+from runtimes.cgroups_v1 import find_memory
+from runtimes.environment import check_program, compose
+from runtimes.logs import tail
+from runtimes.ownership import give
+from runtimes.procfs import Pid
+from runtimes.seats import Seat, Seats
+from runtimes.sittings import Sitting, Sittings
+from runtimes.spawn import in_thread
+
+_CHECKPOINT = "containerManager.Checkpoint"
+WOKEN = signal.SIGURG
+"""Sent to every process after a restore. Ignored by who does not ask for it."""
+
+
+class Gvisor:
+    """`hidden`: directories of rouse's own, covered where a working directory would show them."""
+
+    runtime = RuntimeClass.GVISOR
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        tree: Tree | None,
+        hidden: Sequence[Path] = (),
+        program: Path | None = None,
+    ) -> None:
+        self._root = root
+        self._hidden = (root, *hidden)
+        self._tree = tree
+        self._program = program or runsc.find()
+        self._features: tuple[str, ...] = ()
+        self._fingerprint: Fingerprint | None = None
+        self._is_laid = False
+        self._is_memory_limited = False
+        if tree is not None and self._program is not None:
+            memory = None if "memory" in tree.controllers else find_memory()
+            self._is_memory_limited = "memory" in tree.controllers or memory is not None
+            self.seats = Seats(root=root, program=self._program, tree=tree, memory=memory)
+            self._sittings = Sittings(root, self.seats)
+
+    def capabilities(self) -> Capabilities:
+        controllers = self._tree.controllers if self._tree is not None else frozenset()
+        return Capabilities(
+            scopes=(Scope.FULL, Scope.DATA),
+            isolation=2,
+            own_network=True,
+            survives_worker=True,
+            keeps=(
+                "own kernel (systrap), mounts, processes and network; system read-only",
+                "memory in snapshots; freeze and kill by cgroup",
+                "memory by cgroup" if self._is_memory_limited else "no limit of memory",
+                "cpu share by cgroup" if "cpu" in controllers else "no limit of CPU share",
+            ),
+            by_request=True,
+        )
+
+    async def fingerprint(self) -> Fingerprint:
+        if self._fingerprint is None:
+            self._fingerprint = await self._try_it()
+        return self._fingerprint
+
+    async def run(self) -> None:
+        """Keeps nothing ready."""
+
+    def expect(self, spec: SandboxSpec) -> None:
+        """Nothing to prepare."""
+
+    async def start(self, spec: SandboxSpec) -> Handle:
+        seat = self.seats.new()
+        async with self._sittings.starting(spec, seat) as sitting:
+            main = await in_thread(lambda: self._create(spec, seat))
+            self._sittings.attend(sitting, main)
+            await self._sittings.begin(sitting)
+            return self._sittings.keep(sitting, self._handle(spec, seat, main))
+
+    def image_terms(self, spec: SandboxSpec) -> Mapping[str, tuple[str, ...]]:
+        alike = oci.comparable(self._config(spec, self.seats.at("any")))
+        return {
+            "runtime": (str(self.runtime),),
+            "version": (self._version(),),
+            "platform": ("systrap",),
+            "machine": (platform.machine(),),
+            "processor": self._features,
+            "system": (_system(),),
+            "sandbox": (_digest(msgspec.json.encode(alike)),),
+        }
+
+    async def restore(self, spec: SandboxSpec, image: Path) -> Handle:
+        seat = self.seats.new()
+        with images.opened(image) as files:
+            async with self._sittings.starting(spec, seat) as sitting:
+                main = await in_thread(lambda: self._create(spec, seat))
+                self._sittings.attend(sitting, main)
+                await self._sittings.begin(sitting, files)
+                await sitting.signal(WOKEN)
+                return self._sittings.keep(sitting, self._handle(spec, seat, main))
+
+    async def freeze(self, handle: Handle) -> None:
+        await self._sittings.freeze(handle)
+
+    async def thaw(self, handle: Handle) -> None:
+        await self._sittings.thaw(handle)
+
+    async def checkpoint(self, handle: Handle, into: Path) -> None:
+        sitting = self._sittings.get(handle)
+        async with sitting.acting:
+            try:
+                await self._write_image(sitting, into)
+            except BaseException:
+                await in_thread(lambda: shutil.rmtree(into, ignore_errors=True))
+                raise
+
+    async def stop(self, handle: Handle, grace_s: float) -> None:
+        await self._sittings.stop(handle, grace_s)
+
+    async def wait(self, handle: Handle) -> Exit:
+        return await self._sittings.wait(handle)
+
+    async def inspect(self, handle: Handle) -> Inspection:
+        return await self._sittings.inspect(handle)
+
+    async def sweep(self, keep: Collection[str]) -> list[str]:
+        return await self._sittings.sweep(keep, ())
+
+    async def _write_image(self, sitting: Sitting, into: Path) -> None:
+        await in_thread(lambda: into.mkdir(mode=0o700, parents=True))
+        with images.fresh(into) as files:
+            await self._sittings.pause(sitting)
+            await sitting.call(_CHECKPOINT, images.SAVE, files)
+            await sitting.seat.cgroup.freeze()
+
+    def _create(self, spec: SandboxSpec, seat: Seat) -> Pid:
+        env = self._environment(spec)
+        check_program(spec, env["PATH"])
+        self._lay_root()
+        seat.lay()
+        for directory in spec.durable.values():
+            give(directory, rootfs.USER)
+        self._tell(spec, seat, env)
+        return seat.create(self._config(spec, seat), spec.resources)
+
+    def _lay_root(self) -> None:
+        if not self._is_laid:
+            rootfs.make(self._root / "rootfs")
+            self._is_laid = True
+
+    def _tell(self, spec: SandboxSpec, seat: Seat, env: Mapping[str, str]) -> None:
+        """Who the actor is now: what a program that was restored finds nowhere else anew."""
+        about = {
+            "actor": spec.actor,
+            "uid": spec.uid,
+            "epoch": spec.epoch,
+            "env": env,
+        }
+        (seat.about / "actor.json").write_bytes(msgspec.json.encode(about))
+
+    def _environment(self, spec: SandboxSpec) -> dict[str, str]:
+        data = list(spec.durable)
+        return compose(
+            actor=spec.actor,
+            given=spec.env,
+            ports=spec.ports,
+            data=data,
+            home=data[0] if data else "/tmp",
+            temporary="/tmp",
+        )
+
+    def _config(self, spec: SandboxSpec, seat: Seat) -> dict[str, Any]:
+        places = [*view.python(), *spec.read_only]
+        if spec.working_dir is not None:
+            places.append(spec.working_dir)
+        system = [view.Shown(path, path, ()) for path in rootfs.directories()]
+        hidden = [*self._hidden, spec.directory.parent]
+        return oci.config(
+            root=self._root / "rootfs",
+            command=spec.command,
+            env=self._environment(spec),
+            cwd=str(spec.working_dir or next(iter(spec.durable), "/tmp")),
+            user=rootfs.USER,
+            mounts=oci.mounts(
+                [*system, *view.shown(places, hidden)],
+                spec.durable,
+                seat.about,
+                spec.resources.memory_bytes,
+            ),
+            netns=seat.pair.actor_path,
+            limits=limits.wanted(
+                spec.resources,
+                own_user=True,
+                memory=not self._is_memory_limited,
+            ),
+        )
+
+    def _handle(self, spec: SandboxSpec, seat: Seat, main: Pid) -> Handle:
+        where = netpair.inode(seat.pair)
+        return Handle(
+            runtime=self.runtime,
+            actor=spec.actor,
+            uid=spec.uid,
+            epoch=spec.epoch,
+            pid=main.pid,
+            started=main.started,
+            endpoints={
+                name: Endpoint(
+                    host=netpair.ACTOR,
+                    port=port,
+                    declared=port,
+                    netns=where,
+                    netns_path=str(seat.pair.worker_path),
+                )
+                for name, port in spec.ports.items()
+            },
+            cgroup=str(seat.cgroup.path),
+            directory=spec.directory,
+        )
+
+    def _version(self) -> str:
+        return self._fingerprint.version if self._fingerprint is not None else ""
+
+    async def _try_it(self) -> Fingerprint:
+        if lacks := self._lacks():
+            return Fingerprint(works=False, why_not=lacks)
+        probe = self._root / f"probe-{os.getpid()}"
+        spec = SandboxSpec(
+            actor="rouse/probe",
+            uid=os.urandom(8).hex(),
+            epoch=0,
+            directory=probe / "run",
+            command=("true",),
+            working_dir=None,
+            env={},
+            ports={},
+            durable={},
+            log=probe / "log",
+        )
+        program = self.seats.program
+        try:
+            version, features = await in_thread(lambda: _ask(program))
+            self._features = features
+            handle = await self.start(spec)
+            how = await self.wait(handle)
+            await self.stop(handle, 0)
+            said = await in_thread(lambda: tail(spec.log, 300))
+        except (RuntimeFailure, OSError) as error:
+            return Fingerprint(works=False, why_not=str(error))
+        finally:
+            await in_thread(lambda: shutil.rmtree(probe, ignore_errors=True))
+        if how.code != 0:
+            words = said.decode(errors="replace").strip()
+            return Fingerprint(works=False, version=version, why_not=f"runsc {how}: {words}")
+        return Fingerprint(works=True, version=version)
+
+    def _lacks(self) -> str:
+        if sys.platform != "linux":
+            return "gVisor needs Linux"
+        if self._program is None:
+            return runsc.HOW_TO_GET_IT
+        if os.geteuid() != 0:
+            return "the worker must be root: it makes a network for each actor"
+        if self._tree is None:
+            return "needs a writable cgroup2 tree"
+        return ""
+
+
+def _ask(program: Path) -> tuple[str, tuple[str, ...]]:
+    """Version, and what the processor has that a program may have come to rely on."""
+    version = runsc.ask([program, "--version"]).splitlines()[0].rpartition(" ")[2]
+    features = runsc.ask([program, "cpu-features"])
+    return version, tuple(sorted(features.replace(",", " ").split()))
+
+
+def _system() -> str:
+    """What the host's /usr is: an image holds files of it open, and maps its libraries."""
+    try:
+        told = Path("/etc/os-release").read_bytes()
+    except OSError:
+        told = b""
+    return _digest(told + sys.version.encode() + sys.prefix.encode())
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=8).hexdigest()

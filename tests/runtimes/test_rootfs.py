@@ -1,0 +1,26 @@
+"""What is in the root that all actors of a worker share."""
+
+from pathlib import Path
+
+from runtimes import rootfs
+
+
+def test_the_root_has_links_accounts_and_no_secret(tmp_path: Path) -> None:
+    place = tmp_path / "rootfs"
+    rootfs.make(place)
+    assert (place / "etc" / "passwd").read_text().count("\n") == 2
+    for secret in ("shadow", "ssh", "hostname", "sudoers", "ssl/private"):
+        assert not (place / "etc" / secret).exists()
+    assert (place / "usr").is_dir() and not list((place / "usr").iterdir())
+
+
+def test_made_again_it_is_whole_again_and_leaves_nothing_beside(tmp_path: Path) -> None:
+    place = tmp_path / "rootfs"
+    rootfs.make(place)
+    (place / "stranger").touch()
+    rootfs.make(place)
+    assert not (place / "stranger").exists() and list(tmp_path.iterdir()) == [place]
+
+
+def test_the_hosts_programs_are_mounted_not_copied() -> None:
+    assert rootfs.directories()[0] == Path("/usr")
