@@ -147,7 +147,7 @@ def _why_not(round_: Round) -> str:
 
 
 def _runtimes(template: Template | None) -> tuple[str, ...]:
-    return () if template is None or template.runtime == "auto" else (template.runtime,)
+    return () if template is None else template.runtimes
 
 
 def _runs(worker: WorkerRecord, template: Template | None) -> bool:

@@ -162,7 +162,6 @@ def test_idle_never_and_suspend_never() -> None:
         ({"wake": {"timeout": "0s"}}, "spec.wake.timeout: 0s is not between"),
         ({"wake": {"queue": 0}}, "spec.wake.queue: 0 is not between 1 and"),
         ({"snapshot": {"every": "5m"}}, "spec.snapshot.every: there are no periodic snapshots yet"),
-        ({"snapshot": {"scope": "full"}}, "spec.snapshot.scope: no runtime class keeps memory yet"),
         ({"egress": {"policy": "openai"}}, "spec.egress.policy: there is no egress proxy yet"),
     ],
 )
