@@ -7,6 +7,7 @@ small /dev of its own; nothing else. Where the worker is root it also has a netw
 machine has. It lives on when the worker dies and is found again by its record.
 """
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -82,6 +83,7 @@ class Bubblewrap:
 
     async def run(self) -> None:
         """Keeps nothing ready."""
+        await asyncio.Event().wait()
 
     def expect(self, spec: SandboxSpec) -> None:
         """Starts as fast as it can anyway."""

@@ -5,6 +5,7 @@ written to an image and go on from there later, elsewhere: memory, processes, an
 outside its durable directories. Linux, as root, with cgroup v2 and iproute2.
 """
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -36,9 +37,10 @@ from runtimes.environment import check_program, compose
 from runtimes.logs import tail
 from runtimes.ownership import give
 from runtimes.procfs import Pid
-from runtimes.seats import Seat, Seats
+from runtimes.seats import STATE, Seat, Seats
 from runtimes.sittings import Sitting, Sittings
 from runtimes.spawn import in_thread
+from runtimes.stock import Box, Stock, move_in
 
 _CHECKPOINT = "containerManager.Checkpoint"
 WOKEN = signal.SIGURG
@@ -71,6 +73,7 @@ class Gvisor:
             self._is_memory_limited = "memory" in tree.controllers or memory is not None
             self.seats = Seats(root=root, program=self._program, tree=tree, memory=memory)
             self._sittings = Sittings(root, self.seats)
+            self.stock = Stock(self.seats, self._make_box)
 
     def capabilities(self) -> Capabilities:
         controllers = self._tree.controllers if self._tree is not None else frozenset()
@@ -94,15 +97,18 @@ class Gvisor:
         return self._fingerprint
 
     async def run(self) -> None:
-        """Keeps nothing ready."""
+        if (await self.fingerprint()).works:
+            await self.stock.run()
 
     def expect(self, spec: SandboxSpec) -> None:
-        """Nothing to prepare."""
+        self.stock.want(self._kind(spec), spec, soon=True)
 
     async def start(self, spec: SandboxSpec) -> Handle:
-        seat = self.seats.new()
+        laid = self.stock.seat()
+        seat = laid or self.seats.new()
         async with self._sittings.starting(spec, seat) as sitting:
-            main = await in_thread(lambda: self._create(spec, seat))
+            main = await in_thread(lambda: self._create(spec, seat, is_laid=laid is not None))
+            sitting.spec = spec
             self._sittings.attend(sitting, main)
             await self._sittings.begin(sitting)
             return self._sittings.keep(sitting, self._handle(spec, seat, main))
@@ -120,14 +126,43 @@ class Gvisor:
         }
 
     async def restore(self, spec: SandboxSpec, image: Path) -> Handle:
-        seat = self.seats.new()
+        kind = self._kind(spec)
+        box = await self.stock.take(kind)
+        self.stock.want(kind, spec, soon=False)
+        if box is None:
+            return await self._restore(spec, image)
+        try:
+            if box.fits(spec):
+                return await self._restore_in(box, spec, image)
+            await in_thread(box.seat.remove)
+        except RuntimeFailure:
+            if box.lives:
+                raise
+        # It died while it stood ready, or in this very attempt.
+        return await self._restore(spec, image)
+
+    async def _restore(self, spec: SandboxSpec, image: Path) -> Handle:
+        laid = self.stock.seat()
+        seat = laid or self.seats.new()
         with images.opened(image) as files:
             async with self._sittings.starting(spec, seat) as sitting:
-                main = await in_thread(lambda: self._create(spec, seat))
-                self._sittings.attend(sitting, main)
-                await self._sittings.begin(sitting, files)
-                await sitting.signal(WOKEN)
-                return self._sittings.keep(sitting, self._handle(spec, seat, main))
+                main = await in_thread(lambda: self._create(spec, seat, is_laid=laid is not None))
+                return await self._go_on(sitting, spec, main, files)
+
+    async def _restore_in(self, box: Box, spec: SandboxSpec, image: Path) -> Handle:
+        with images.opened(image) as files:
+            async with self._sittings.starting(spec, box.seat) as sitting:
+                await in_thread(lambda: self._move_in(spec, box))
+                return await self._go_on(sitting, spec, box.main, files)
+
+    async def _go_on(
+        self, sitting: Sitting, spec: SandboxSpec, main: Pid, files: Sequence[int]
+    ) -> Handle:
+        sitting.spec = spec
+        self._sittings.attend(sitting, main)
+        await self._sittings.begin(sitting, files)
+        await sitting.signal(WOKEN)
+        return self._sittings.keep(sitting, self._handle(spec, sitting.seat, main))
 
     async def freeze(self, handle: Handle) -> None:
         await self._sittings.freeze(handle)
@@ -143,6 +178,9 @@ class Gvisor:
             except BaseException:
                 await in_thread(lambda: shutil.rmtree(into, ignore_errors=True))
                 raise
+        if sitting.spec is not None:
+            # It goes to sleep, so it will be woken.
+            self.stock.want(self._kind(sitting.spec), sitting.spec, soon=False)
 
     async def stop(self, handle: Handle, grace_s: float) -> None:
         await self._sittings.stop(handle, grace_s)
@@ -154,7 +192,7 @@ class Gvisor:
         return await self._sittings.inspect(handle)
 
     async def sweep(self, keep: Collection[str]) -> list[str]:
-        return await self._sittings.sweep(keep, ())
+        return await self._sittings.sweep(keep, self.stock.names)
 
     async def _write_image(self, sitting: Sitting, into: Path) -> None:
         await in_thread(lambda: into.mkdir(mode=0o700, parents=True))
@@ -163,15 +201,39 @@ class Gvisor:
             await sitting.call(_CHECKPOINT, images.SAVE, files)
             await sitting.seat.cgroup.freeze()
 
-    def _create(self, spec: SandboxSpec, seat: Seat) -> Pid:
+    def _create(self, spec: SandboxSpec, seat: Seat, *, is_laid: bool) -> Pid:
         env = self._environment(spec)
         check_program(spec, env["PATH"])
         self._lay_root()
-        seat.lay()
+        if not is_laid:
+            seat.lay()
         for directory in spec.durable.values():
             give(directory, rootfs.USER)
         self._tell(spec, seat, env)
         return seat.create(self._config(spec, seat), spec.resources)
+
+    def _make_box(self, spec: SandboxSpec, seat: Seat) -> Box:
+        """As for the spec, with directories of its own in place of the actor's."""
+        self._lay_root()
+        durable = {}
+        for number, declared in enumerate(spec.durable):
+            durable[declared] = seat.directory / f"durable-{number}"
+            durable[declared].mkdir(mode=0o700)
+            give(durable[declared], rootfs.USER)
+        spec = msgspec.structs.replace(spec, durable=durable)
+        main = seat.create(self._config(spec, seat), spec.resources)
+        return Box(seat=seat, main=main, durable=durable)
+
+    def _move_in(self, spec: SandboxSpec, box: Box) -> None:
+        for declared, files in spec.durable.items():
+            give(files, rootfs.USER)
+            move_in(files, box.durable[declared])
+        self._tell(spec, box.seat, self._environment(spec))
+
+    def _kind(self, spec: SandboxSpec) -> str:
+        """Equal for specs that can take each other's empty sandbox."""
+        config = self._config(spec, self.seats.at("any"))
+        return _digest(msgspec.json.encode((oci.comparable(config), spec.resources)))
 
     def _lay_root(self) -> None:
         if not self._is_laid:
@@ -268,6 +330,10 @@ class Gvisor:
             log=probe / "log",
         )
         program = self.seats.program
+        kept = await in_thread(lambda: _Kept.read(program))
+        if kept is not None:
+            self._features = kept.features
+            return Fingerprint(works=True, version=kept.version)
         try:
             version, features = await in_thread(lambda: _ask(program))
             self._features = features
@@ -282,6 +348,7 @@ class Gvisor:
         if how.code != 0:
             words = said.decode(errors="replace").strip()
             return Fingerprint(works=False, version=version, why_not=f"runsc {how}: {words}")
+        await in_thread(lambda: _Kept(version=version, features=features).write(program))
         return Fingerprint(works=True, version=version)
 
     def _lacks(self) -> str:
@@ -294,6 +361,31 @@ class Gvisor:
         if self._tree is None:
             return "needs a writable cgroup2 tree"
         return ""
+
+
+class _Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """That this very program was tried and works, until the machine starts anew: a worker's start
+    need not wait for a sandbox each time."""
+
+    version: str
+    features: tuple[str, ...]
+
+    @staticmethod
+    def place(program: Path) -> Path:
+        about = program.stat()
+        mark = _digest(f"{program} {about.st_size} {about.st_mtime_ns}".encode())
+        return STATE.parent / f"works-{mark}.json"
+
+    @classmethod
+    def read(cls, program: Path) -> "_Kept | None":
+        try:
+            return msgspec.json.decode(cls.place(program).read_bytes(), type=cls)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def write(self, program: Path) -> None:
+        with contextlib.suppress(OSError):
+            self.place(program).write_bytes(msgspec.json.encode(self))
 
 
 def _ask(program: Path) -> tuple[str, tuple[str, ...]]:

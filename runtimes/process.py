@@ -1,5 +1,6 @@
 """The `process` class: a plain child of the worker. For trusted code, development and macOS."""
 
+import asyncio
 import os
 import sys
 from collections.abc import Collection, Mapping
@@ -63,6 +64,7 @@ class Process:
 
     async def run(self) -> None:
         """Keeps nothing ready."""
+        await asyncio.Event().wait()
 
     def expect(self, spec: SandboxSpec) -> None:
         """Starts as fast as it can anyway."""

@@ -45,6 +45,8 @@ class Sitting:
     """Held by whoever freezes, thaws or writes an image: a thaw that comes meanwhile waits."""
     clearing: asyncio.Lock = field(default_factory=asyncio.Lock)
     how: Exit | None = None
+    spec: SandboxSpec | None = None
+    """Where this worker started it."""
     is_lost: bool = False
     """A worker died while it had the program paused: nobody knows whether it still is."""
 
