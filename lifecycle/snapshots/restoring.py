@@ -87,6 +87,11 @@ class Restoring:
     def packs(self) -> tuple[int, ...]:
         return tuple(sorted(self._jobs.keys() | self._image_jobs.keys()))
 
+    @property
+    def image_packs(self) -> frozenset[int]:
+        """Those that hold pages."""
+        return frozenset(self._image_jobs)
+
     def lay(self, stop: Stop) -> None:
         inline = {
             index: self._manifest.inline[chunk.offset : chunk.offset + chunk.length]

@@ -239,7 +239,9 @@ class Vault:
             def use(body: bytes, stop: Stop) -> None:
                 restoring.fill(number, PackReader(keys, key, pack, body), stop)
 
-            await self._use(key, use, meter)
+            # An image's pages are soon kept as they are, by who sleeps here again: sealed copies
+            # of them beside that would cost this wake time and push out what others share.
+            await self._use(key, use, meter, is_kept=number not in restoring.image_packs)
 
         await each(stream(restoring.packs), fill, limit=_PARALLEL)
 
@@ -249,7 +251,9 @@ class Vault:
             home.manifest(name), lambda body, _: open_manifest(keys, home, name, body), meter
         )
 
-    async def _use(self, key: str, use: Callable[[bytes, Stop], T], meter: "_Meter") -> T:
+    async def _use(
+        self, key: str, use: Callable[[bytes, Stop], T], meter: "_Meter", *, is_kept: bool = True
+    ) -> T:
         """What `use` makes of the object, from the cache if that copy is good, else the store."""
         if (cache := self._cache) is not None:
             try:
@@ -264,7 +268,7 @@ class Vault:
         body = await self._store.read(key)
         meter.count(body)
         result = await self._restorers.run(lambda stop: use(body, stop))
-        if cache is not None:
+        if cache is not None and is_kept:
             # Only what has opened is kept: a damaged answer of the store may be whole next time.
             await self._restorers.run(lambda _: cache.put(key, body))
         return result
