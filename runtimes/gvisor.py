@@ -144,14 +144,14 @@ class Gvisor:
     async def _restore(self, spec: SandboxSpec, image: Path) -> Handle:
         laid = self.stock.seat()
         seat = laid or self.seats.new()
-        with images.opened(image) as files:
-            async with self._sittings.starting(spec, seat) as sitting:
+        async with self._sittings.starting(spec, seat) as sitting:
+            with images.opened(image) as files:
                 main = await in_thread(lambda: self._create(spec, seat, is_laid=laid is not None))
                 return await self._go_on(sitting, spec, main, files)
 
     async def _restore_in(self, box: Box, spec: SandboxSpec, image: Path) -> Handle:
-        with images.opened(image) as files:
-            async with self._sittings.starting(spec, box.seat) as sitting:
+        async with self._sittings.starting(spec, box.seat) as sitting:
+            with images.opened(image) as files:
                 await in_thread(lambda: self._move_in(spec, box))
                 return await self._go_on(sitting, spec, box.main, files)
 

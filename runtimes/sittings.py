@@ -96,6 +96,7 @@ class Sittings:
             seat=seat,
         )
         if spec.slug in self._known or self._records.read(spec.slug) is not None:
+            await in_thread(seat.remove)
             raise RuntimeFailure(f"sandbox {spec.slug} is there already")
         try:
             await in_thread(lambda: self._note(sitting))

@@ -6,17 +6,15 @@ was sent only the answer decides. A store that is away loses nothing: the frozen
 
 import asyncio
 import logging
-import shutil
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TypeVar
 
 from lifecycle.errors import DependencyAway, LifecycleError
+from lifecycle.host import memory
 from lifecycle.host.places import Copy
 from lifecycle.host.reaper import YIELDS, Cause, Order
 from lifecycle.host.residence import Broken, LeaseLost, Phase, Residence, Superseded
-from lifecycle.snapshots.image import write_terms
 from lifecycle.snapshots.vault import SnapshotOwner
 from runtimes.base import RuntimeFailure
 
@@ -126,26 +124,11 @@ async def _save(r: Residence) -> str:
     record = r.record
     owner = SnapshotOwner(actor=r.actor, uid=record.uid, epoch=record.epoch)
     directories = r.copy.directories(r.durable)
-    image = await _write_image(r)
+    image = await memory.write_image(r)
     saved = await r.kit.vault.save(owner, directories, parent=record.snapshot, image=image)
     r.kit.meters.snapshot_bytes["written"] += saved.bytes_written
     r.saved_bytes = saved.bytes_total
     return saved.id
-
-
-async def _write_image(r: Residence) -> Path | None:
-    """Its memory, while it could still be thawed. None where it keeps none, or has ended."""
-    if r.copy is None or r.handle is None or not r.keeps_memory:
-        return None
-    # Of the wake, or of a suspend that was taken back.
-    image = r.copy.image
-    await asyncio.to_thread(shutil.rmtree, image, ignore_errors=True)
-    began = time.monotonic()
-    async with asyncio.timeout(r.kit.settings.driver_s):
-        await r.driver.checkpoint(r.handle, image)
-    r.kit.meters.phase("checkpoint", time.monotonic() - began)
-    await asyncio.to_thread(write_terms, image, r.note.terms)
-    return image
 
 
 async def _take_back(r: Residence, cause: Cause, order: Order | None) -> None:

@@ -7,7 +7,6 @@ claim tells, and a step that fails releases the actor, so that the next request 
 import asyncio
 import logging
 import random
-import shutil
 import time
 from collections.abc import Awaitable, Callable
 
@@ -18,19 +17,17 @@ from lifecycle.errors import (
     LifecycleError,
     NoSuchActor,
     NoSuchTemplate,
-    SnapshotRefused,
     StartFailed,
 )
+from lifecycle.host import memory
 from lifecycle.host.places import Note, boot_id
 from lifecycle.host.readiness import NotReady, wait_ready
 from lifecycle.host.residence import LeaseLost, Residence, Superseded
 from lifecycle.messages import Phases, Refused, There
-from lifecycle.snapshots.image import Memory, Terms, read_terms
-from lifecycle.snapshots.pages import missing
 from placement.errors import PlacementError, TableUnavailable
 from placement.model import ActorRecord, ActorState, Answer, Outcome
 from placement.repeat import until_known
-from runtimes.base import Handle, RuntimeFailure, SandboxSpec
+from runtimes.base import RuntimeFailure, SandboxSpec
 from runtimes.registry import choose
 
 log = logging.getLogger(__name__)
@@ -56,10 +53,10 @@ async def wake(r: Residence) -> bool:
         async with asyncio.timeout(r.kit.settings.wake_budget_s):
             await _prepare(r)
             spec = _spec(r)
-            terms = _terms(r, spec)
-            await _fetch(r, spec, terms)
+            terms = memory.terms_of(r, spec)
+            await memory.fetch(r, spec, terms)
             fetched = clock()
-            r.handle = await _begin(r, spec)
+            r.handle = await memory.begin(r, spec)
             started = clock()
             r.write_note(msgspec.structs.replace(r.note, handle=r.handle, terms=terms))
             await _until_ready(r)
@@ -84,10 +81,7 @@ async def wake(r: Residence) -> bool:
         r.kit.meters.phase(name, getattr(r.phases, name) / 1000)
     r.kit.meters.wakes["ok", "cold"] += 1
     await let_in(r)
-    if r.image is not None:
-        # The sandbox may still be reading it, from files that it has open.
-        await asyncio.to_thread(shutil.rmtree, r.image, ignore_errors=True)
-        r.image = None
+    await memory.drop_image(r)
     log.info(
         "actor woken",
         extra={"actor": str(r.actor), "epoch": r.record.epoch, "took_ms": round(r.phases.total, 1)},
@@ -211,66 +205,6 @@ async def _prepare(r: Residence) -> None:
     r.driver = choose(template.requires, r.kit.drivers, wanted)
     r.copy = r.kit.places.copy(record.uid, record.epoch)
     await asyncio.to_thread(_make_copy, r)
-
-
-async def _fetch(r: Residence, spec: SandboxSpec, terms: Terms) -> None:
-    """The files of the snapshot, and its image where it has one that can go on here."""
-    assert r.copy is not None
-    record = r.record
-    or_files = r.template.fallback == "data" or r.template.scope == "data"
-    memory = Memory(directory=r.copy.image, offers=terms, or_files=or_files)
-    if terms and record.snapshot is not None:
-        r.driver.expect(spec)
-    if r.copy.durable.exists():
-        await asyncio.to_thread(_judge_kept, memory, record.snapshot)
-    elif record.snapshot is not None:
-        restored = await r.kit.vault.restore(
-            record.actor.namespace,
-            record.uid,
-            record.snapshot,
-            r.copy.directories(r.template.durable),
-            memory=memory,
-        )
-        r.kit.meters.snapshot_bytes["read"] += restored.bytes_read
-    for directory in r.copy.directories(r.template.durable).values():
-        directory.mkdir(parents=True, exist_ok=True)
-    r.image = r.copy.image if r.copy.image.exists() else None
-
-
-def _judge_kept(memory: Memory, snapshot: str | None) -> None:
-    """The same judgement of an image that this worker kept. Raises SnapshotRefused."""
-    needs = read_terms(memory.directory)
-    lacks = missing(needs, memory.offers) if needs is not None else ""
-    if not lacks:
-        return
-    if not memory.or_files:
-        raise SnapshotRefused(f"snapshot {snapshot}: its memory cannot go on here: {lacks}")
-    log.warning("memory of a snapshot left out: it cannot go on here", extra={"why": lacks})
-    shutil.rmtree(memory.directory)
-
-
-def _terms(r: Residence, spec: SandboxSpec) -> dict[str, tuple[str, ...]]:
-    """What an image of it needs where it goes on, and so what one finds here. Nothing where memory
-    is not kept: then none can go on."""
-    terms = {} if r.template.scope == "data" else dict(r.driver.image_terms(spec))
-    if terms:
-        terms["template"] = (r.template.started_as,)
-    return terms
-
-
-async def _begin(r: Residence, spec: SandboxSpec) -> Handle:
-    if r.image is None:
-        return await r.driver.start(spec)
-    try:
-        return await r.driver.restore(spec, r.image)
-    except RuntimeFailure as error:
-        if r.template.fallback != "data":
-            raise
-        log.warning(
-            "memory of a snapshot left out: the runtime refused it",
-            extra={"actor": str(r.actor), "why": str(error)},
-        )
-        return await r.driver.start(spec)
 
 
 def _make_copy(r: Residence) -> None:
