@@ -254,7 +254,8 @@ class Gvisor:
         data = list(spec.durable)
         return compose(
             actor=spec.actor,
-            given=spec.env,
+            # Nothing from outside reaches its loopback, and many programs ask HOST where to listen.
+            given={"HOST": "0.0.0.0", **spec.env},
             ports=spec.ports,
             data=data,
             home=data[0] if data else "/tmp",
