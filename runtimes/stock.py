@@ -115,6 +115,13 @@ class Stock:
         self._own.discard(seat.name)
         return seat
 
+    async def fill(self) -> int:
+        """Make all that is missing now; how many that were. Raises RuntimeFailure, OSError."""
+        made = 0
+        while await self._make_one():
+            made += 1
+        return made
+
     async def run(self) -> None:
         """Make what is missing, until cancelled; then nothing of it is left."""
         self._runs = True
@@ -132,8 +139,7 @@ class Stock:
                 await asyncio.sleep(REST_S)
             self._is_urgent = False
             self._stirred.clear()
-            while await self._make_one():
-                pass
+            await self.fill()
         except (RuntimeFailure, OSError) as error:
             log.warning("no sandbox made in advance", extra={"why": str(error)})
             self._release_all()

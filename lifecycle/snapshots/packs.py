@@ -12,8 +12,6 @@ PACK_BYTES = 16 * 1024 * 1024
 """Plain bytes in a pack: bounds one request and what a save holds in memory."""
 INLINE_BYTES = 128 * 1024
 """What is new and no more than this travels in the manifest instead."""
-IMAGE_PACK_BYTES = 4 * 1024 * 1024
-"""Of an image, which a wake waits for: small enough that reading, opening and writing overlap."""
 _SHARED_PACKS = 128
 _USED_FRACTION = 0.25
 
@@ -62,8 +60,6 @@ class Packer:
     keys: NamespaceKeys
     epoch: int
     shared: dict[bytes, tuple[Pack, Chunk]]
-    pack_bytes: int = PACK_BYTES
-    """Plain bytes at which a pack is full."""
     bytes_shared: int = 0
     _index: dict[bytes, int] = field(default_factory=dict)
     _chunks: list[Chunk | None] = field(default_factory=list)
@@ -99,7 +95,7 @@ class Packer:
 
     @property
     def is_full(self) -> bool:
-        return self._waiting_bytes + CHUNK_BYTES > self.pack_bytes
+        return self._waiting_bytes + CHUNK_BYTES > PACK_BYTES
 
     def pack(self) -> Parcel:
         """Seal what waits into a pack."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from lifecycle.snapshots import manifest as manifests
 from lifecycle.snapshots.image import files_of, read_pages, read_terms
 from lifecycle.snapshots.manifest import Chunk, Entry, Image, Manifest
-from lifecycle.snapshots.packs import IMAGE_PACK_BYTES, PACK_BYTES, Packer, Parcel
+from lifecycle.snapshots.packs import Packer, Parcel
 from lifecycle.snapshots.pages import CHUNK_PAGES, Paging
 from lifecycle.snapshots.seal import MANIFEST, Seal
 from lifecycle.snapshots.threads import Stop
@@ -66,8 +66,6 @@ class Saving:
             raise TreeUnfit("the image does not say what it needs")
         paging = Paging(self._packer, *known)
         files = files_of(image)
-        # A large one in larger packs: their number is bounded too.
-        self._packer.pack_bytes = min(PACK_BYTES, max(IMAGE_PACK_BYTES, sum(files.values()) // 16))
         for name, size in files.items():
             paging.begin()
             for number, page in read_pages(image / name, size):
