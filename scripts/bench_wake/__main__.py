@@ -54,6 +54,8 @@ class Series:
                 self.phases.setdefault(name, []).append(float(value))
 
     def row(self) -> list[str]:
+        if len(self.first_byte_ms) < 2:
+            return ["-"] * (3 + len(PHASES))
         points = quantiles(self.first_byte_ms, n=100, method="inclusive")
         told = [f"{points[at - 1]:.0f}" for at in (50, 95, 99)]
         for name in PHASES:
@@ -68,9 +70,9 @@ class Bench:
         self.actor = f"{kind}-0"
         self._kind = kind
         self._made = 0
-        self._apply(held, freeze="never")
+        self._apply(held)
 
-    def _apply(self, held: int, *, freeze: str) -> None:
+    def _apply(self, held: int, *, freeze: str = "never", suspend: str = "never") -> None:
         spec: dict[str, Any] = {
             "runtime": {"class": self._kind},
             "command": ["python3", PROGRAM.name],
@@ -78,7 +80,7 @@ class Bench:
             "env": [{"name": "HELD_MIB", "value": str(held)}],
             "durable": ["/data"],
             "readiness": {"httpGet": {"path": "/healthz"}},
-            "idle": {"freezeAfter": freeze, "suspendAfter": "never"},
+            "idle": {"freezeAfter": freeze, "suspendAfter": suspend},
             "create": {"onRequest": True},
         }
         answer = self._up.apply(template(self._kind, ns=f"{NAMESPACE}-{self._kind}", **spec))
@@ -88,7 +90,7 @@ class Bench:
     def namespace(self) -> str:
         return f"{NAMESPACE}-{self._kind}"
 
-    def wake(self, series: Series) -> None:
+    def wake(self, series: Series, kind: str = "") -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._up.edge, timeout=60)
         headers = self._up.host(self.actor, self.namespace)
         began = time.perf_counter()
@@ -100,7 +102,8 @@ class Bench:
         connection.close()
         assert answer.status == 200, body
         assert told, "it was awake already"
-        series.add(took_ms, told)
+        if told.startswith(kind):
+            series.add(took_ms, told)
 
     def suspend(self) -> None:
         path = f"/v1/namespaces/{self.namespace}/actors/{self.actor}/suspend"
@@ -124,16 +127,27 @@ class Bench:
         self.another()
         self.wake(Series())
 
+    def sleepy(self, held: int) -> None:
+        """From now on it is suspended when it is idle for a second; it is awake."""
+        self._apply(held, suspend="1s")
+        self.another()
+        self.wake(Series())
+
+    def wait_suspending(self) -> None:
+        """Until its suspend has just begun; asked often, for it takes some 100 ms in all."""
+        while self._up.state(self.actor, self.namespace) != "SUSPENDING":
+            time.sleep(0.002)
+
     def wait_frozen(self) -> None:
         until("it is frozen", lambda: self._up.state(self.actor, self.namespace) == "frozen")
 
 
 def measure(bench: Bench, options: argparse.Namespace) -> Iterator[tuple[str, Series]]:
-    def times(before: Callable[[], None], count: int) -> Series:
+    def times(before: Callable[[], None], count: int, kind: str = "") -> Series:
         series = Series()
         for _ in range(count):
             before()
-            bench.wake(series)
+            bench.wake(series, kind)
         return series
 
     def next_one() -> None:
@@ -150,6 +164,9 @@ def measure(bench: Bench, options: argparse.Namespace) -> Iterator[tuple[str, Se
     bench.suspend()
     bench.frozen(options.held)
     yield "thaw", times(bench.wait_frozen, options.wakes)
+    bench.sleepy(options.held)
+    # One that came too late waits for the whole suspend, and is a wake from the cache.
+    yield "under a suspend", times(bench.wait_suspending, options.wakes, "thaw")
 
 
 @contextmanager

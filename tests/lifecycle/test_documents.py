@@ -229,3 +229,15 @@ def test_any_value_in_any_field_is_taken_or_refused_by_name(field: str, value: A
         assert str(error).startswith(f"spec.{field}")
     else:
         assert template_from_json(parsed.canonical) == parsed.template
+
+
+def test_a_full_snapshot_asks_for_a_class_that_keeps_memory() -> None:
+    full = parse_template(counter(snapshot={"scope": "full", "fallback": "data"})).template
+    assert full.requires == ("full-snapshot",)
+    assert (full.scope, full.fallback) == ("full", "data")
+    assert "keeps no memory" in refusal(
+        counter(snapshot={"scope": "full"}, runtime={"class": "process"})
+    )
+    assert "asks for full-snapshot" in refusal(
+        counter(snapshot={"scope": "data"}, runtime={"requires": ["full-snapshot"]})
+    )
