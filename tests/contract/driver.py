@@ -55,6 +55,20 @@ class Bench:
     def __post_init__(self) -> None:
         self.driver = self.make(self.root / "driver")
 
+    @contextlib.asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """For the time of a test; nothing is left after it. CI must have what a desk may lack."""
+        found = await self.driver.fingerprint()
+        if not found.works:
+            if os.environ.get("CI") == "true":
+                pytest.fail(f"CI must have it: {found.why_not}")
+            pytest.skip(found.why_not)
+        yield
+        for handle in self.begun:
+            await self.driver.stop(handle, 0)
+        await self.driver.sweep(())
+        assert self.leftovers() == set()
+
     def spec(self, *arguments: str, **changes: Any) -> SandboxSpec:
         uid = uuid.uuid4().hex[:16]
         home = self.root / "copies" / uid
@@ -154,16 +168,8 @@ class DriverContract:
     @pytest.fixture
     async def bench(self, tmp_path: Path) -> AsyncIterator[Bench]:
         bench = Bench(root=tmp_path, make=self.make)
-        found = await bench.driver.fingerprint()
-        if not found.works:
-            if os.environ.get("CI") == "true":
-                pytest.fail(f"CI must have it: {found.why_not}")
-            pytest.skip(found.why_not)
-        yield bench
-        for handle in bench.begun:
-            await bench.driver.stop(handle, 0)
-        await bench.driver.sweep(())
-        assert bench.leftovers() == set()
+        async with bench.working():
+            yield bench
 
     # Start and talk
 
