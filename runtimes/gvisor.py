@@ -236,8 +236,13 @@ class Gvisor:
 
     def _lay_root(self) -> None:
         if not self._is_laid:
-            rootfs.make(self._root / "rootfs")
+            rootfs.make(self._base)
             self._is_laid = True
+
+    @property
+    def _base(self) -> Path:
+        """The root of every sandbox here, another one when the host's system is another."""
+        return self._root / f"rootfs-{_system()}"
 
     def _tell(self, spec: SandboxSpec, seat: Seat, env: Mapping[str, str]) -> None:
         """Who the actor is now: what a program that was restored finds nowhere else anew."""
@@ -268,7 +273,7 @@ class Gvisor:
         system = [view.Shown(path, path, ()) for path in rootfs.directories()]
         hidden = [*self._hidden, spec.directory.parent]
         return oci.config(
-            root=self._root / "rootfs",
+            root=self._base,
             command=spec.command,
             env=self._environment(spec),
             cwd=str(spec.working_dir or next(iter(spec.durable), "/tmp")),

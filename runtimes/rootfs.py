@@ -21,7 +21,10 @@ _HOSTS = "127.0.0.1 localhost\n::1 localhost\n127.0.1.1 actor\n"
 
 
 def make(place: Path) -> None:
-    """Make it anew, beside what there may be, and put it there whole. Blocks."""
+    """Make it, unless it is there: sandboxes of an earlier worker may still be reading it. Several
+    may try at once; it is there whole or not at all. Blocks."""
+    if place.is_dir():
+        return
     made = place.with_name(f".{place.name}-{secrets.token_hex(4)}")
     try:
         for name in _PLACES:
@@ -35,8 +38,10 @@ def make(place: Path) -> None:
         (made / "etc" / "passwd").write_text(_ACCOUNTS)
         (made / "etc" / "group").write_text(_GROUPS)
         (made / "etc" / "hosts").write_text(_HOSTS)
-        shutil.rmtree(place, ignore_errors=True)
-        made.rename(place)
+        with suppress(OSError):  # another was first
+            made.rename(place)
+        if not place.is_dir():
+            raise OSError(f"{place} cannot be made")
     finally:
         shutil.rmtree(made, ignore_errors=True)
 

@@ -52,8 +52,11 @@ class Box:
         """It lives, and the actor's files can move in: they are on the same file system."""
         if not self.lives:
             return False
-        here = os.stat(self.seat.directory).st_dev
-        return all(os.stat(path).st_dev == here for path in spec.durable.values())
+        try:
+            here = os.stat(self.seat.directory).st_dev
+            return all(os.stat(path).st_dev == here for path in spec.durable.values())
+        except OSError:
+            return False
 
 
 class Stock:

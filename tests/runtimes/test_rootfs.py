@@ -1,5 +1,6 @@
 """What is in the root that all actors of a worker share."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from runtimes import rootfs
@@ -14,12 +15,19 @@ def test_the_root_has_links_accounts_and_no_secret(tmp_path: Path) -> None:
     assert (place / "usr").is_dir() and not list((place / "usr").iterdir())
 
 
-def test_made_again_it_is_whole_again_and_leaves_nothing_beside(tmp_path: Path) -> None:
+def test_made_once_it_stays_as_it_is_for_who_reads_it(tmp_path: Path) -> None:
     place = tmp_path / "rootfs"
     rootfs.make(place)
-    (place / "stranger").touch()
+    (place / "seen").touch()
     rootfs.make(place)
-    assert not (place / "stranger").exists() and list(tmp_path.iterdir()) == [place]
+    assert (place / "seen").exists() and list(tmp_path.iterdir()) == [place]
+
+
+def test_made_by_many_at_once_it_is_whole(tmp_path: Path) -> None:
+    place = tmp_path / "rootfs"
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(rootfs.make, [place] * 4))
+    assert (place / "etc" / "hosts").exists() and list(tmp_path.iterdir()) == [place]
 
 
 def test_the_hosts_programs_are_mounted_not_copied() -> None:
