@@ -13,6 +13,10 @@ PACK_BYTES = 16 * 1024 * 1024
 INLINE_BYTES = 128 * 1024
 """What is new and no more than this travels in the manifest instead."""
 _SHARED_PACKS = 128
+_SMALL_BYTES = 2 * 1024 * 1024
+_SMALL_PACKS = 4
+"""Of an actor that changes a little between two sleeps each leaves a small pack. More of them than
+this are gathered into one: a wake pays for each object that it reads."""
 _USED_FRACTION = 0.25
 
 
@@ -35,7 +39,9 @@ def shareable(parent: Manifest) -> dict[bytes, tuple[Pack, Chunk]]:
         if not chunk.is_inline:
             used[chunk.pack] += chunk.stored * live
     worth = [i for i, pack in enumerate(parent.packs) if used[i] >= pack.size * _USED_FRACTION]
-    kept = set(sorted(worth, key=lambda i: -used[i])[:_SHARED_PACKS])
+    worth = sorted(worth, key=lambda i: -used[i])[:_SHARED_PACKS]
+    small = [i for i in worth if parent.packs[i].size < _SMALL_BYTES]
+    kept = set(worth) - set(small[_SMALL_PACKS:])
     return {c.id: (parent.packs[c.pack], c) for c in parent.chunks if c.pack in kept}
 
 
