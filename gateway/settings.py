@@ -105,7 +105,7 @@ class Worker(_Group, frozen=True, kw_only=True):
     slots: int = 100
     """Running actors at most."""
     labels: dict[str, str] = msgspec.field(default_factory=dict)
-    runtime: Literal["auto", "process", "bubblewrap"] = "auto"
+    runtime: Literal["auto", "process", "bubblewrap", "gvisor"] = "auto"
     """Runtime class for templates that say `auto`."""
 
 

@@ -28,7 +28,7 @@ from lifecycle.quantities import Duration
 from lifecycle.strict import NotUnderstood, convert, nearest
 from lifecycle.templates import Readiness, Template
 from placement.model import InvalidName, check_label, is_label
-from runtimes.base import Resources, RuntimeClass
+from runtimes.base import MEMORY_CLASSES, Resources, RuntimeClass
 
 LARGEST_BYTES = 256 * 1024
 
@@ -119,7 +119,7 @@ def _template(document: TemplateDocument) -> Template:
         name=_label(metadata.name, "metadata.name"),
         digest=hashlib.sha256(_canonical(spec)).hexdigest(),
         runtime=RuntimeClass(spec.runtime.class_) if spec.runtime.class_ != "auto" else "auto",
-        requires=tuple(sorted(set(spec.runtime.requires))),
+        requires=_requires(spec),
         labels=spec.runtime.labels,
         command=_command(spec.command),
         working_dir=_working_dir(spec.working_dir),
@@ -133,6 +133,8 @@ def _template(document: TemplateDocument) -> Template:
         checkpoint_every_s=_every(spec.snapshot.every),
         wake_timeout_s=_between(spec.wake.timeout, 0.1, 3600, "spec.wake.timeout"),
         wake_queue=_count(spec.wake.queue, 1, 65536, "spec.wake.queue"),
+        scope=spec.snapshot.scope,
+        fallback=spec.snapshot.fallback,
         create_on_request=spec.create.on_request,
         waiting_page=spec.wake.waiting_page,
     )
@@ -143,6 +145,24 @@ def _label(text: str, path: str) -> str:
         return check_label(text, "it")
     except InvalidName as error:
         raise NotUnderstood(path, str(error).removeprefix("it ")) from error
+
+
+def _requires(spec: Spec) -> tuple[str, ...]:
+    """What was written, and what else in the document asks for the same."""
+    requires = set(spec.runtime.requires)
+    if spec.snapshot.scope == "full":
+        requires.add("full-snapshot")
+    if "full-snapshot" in requires and spec.snapshot.scope == "data":
+        raise NotUnderstood(
+            "spec.snapshot.scope", "is data, but spec.runtime.requires asks for full-snapshot"
+        )
+    kind = spec.runtime.class_
+    if "full-snapshot" in requires and kind != "auto" and kind not in MEMORY_CLASSES:
+        raise NotUnderstood(
+            "spec.runtime.class",
+            f"{kind} keeps no memory, which a full snapshot needs: write auto or gvisor",
+        )
+    return tuple(sorted(requires))
 
 
 def _command(command: tuple[str, ...]) -> tuple[str, ...]:
@@ -272,10 +292,6 @@ def _every(every: Duration) -> float | None:
 def _refuse_what_is_to_come(spec: Spec) -> None:
     """The form has these fields, this version nothing behind them: taken and not done they would
     be a promise, of safety even."""
-    if spec.snapshot.scope == "full":
-        raise NotUnderstood(
-            "spec.snapshot.scope", "no runtime class keeps memory yet: write auto or data"
-        )
     if spec.egress.policy != "default":
         raise NotUnderstood(
             "spec.egress.policy", "there is no egress proxy yet: leave it out or write default"

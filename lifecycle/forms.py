@@ -30,7 +30,7 @@ class Metadata(_Form, frozen=True, kw_only=True):
 
 
 class RuntimeForm(_Form, frozen=True, kw_only=True, rename={"class_": "class"}):
-    class_: Literal["auto", "process", "bubblewrap"] = "auto"
+    class_: Literal["auto", "process", "bubblewrap", "gvisor"] = "auto"
     requires: tuple[Literal["full-snapshot", "isolation"], ...] = ()
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     """Only on workers that have all of these labels, with these values."""
@@ -82,6 +82,8 @@ class WakeForm(_Form, frozen=True, kw_only=True):
 
 class SnapshotForm(_Form, frozen=True, kw_only=True):
     scope: Literal["auto", "data", "full"] = "auto"
+    fallback: Literal["refuse", "data"] = "refuse"
+    """When the memory of a snapshot cannot go on: `data` starts the program anew from its files."""
     every: Duration = msgspec.field(default_factory=lambda: Duration(0))
     """0s: only when the actor is suspended."""
 

@@ -3,6 +3,7 @@
 `documents` makes these from the YAML a person writes; a Template has passed every check.
 """
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import msgspec
 
 from lifecycle.forms import PolicyDocument
 from lifecycle.strict import convert
-from runtimes.base import Resources
+from runtimes.base import MEMORY_CLASSES, Resources
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,12 +52,30 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     wake_timeout_s: float = 30.0
     wake_queue: int = 256
     """Callers that may wait for one actor at once."""
+    scope: str = "auto"
+    """Of snapshots: `full`, `data`, or `auto`: as much as the runtime can."""
+    fallback: str = "refuse"
+    """When a snapshot's memory cannot go on where the actor is woken: `refuse`, or `data`, to start
+    the program anew from its files."""
     create_on_request: bool = False
     waiting_page: bool = False
 
     @property
     def key(self) -> str:
         return f"{self.namespace}/{self.name}"
+
+    @property
+    def runtimes(self) -> tuple[str, ...]:
+        """Classes one of which a worker must have; empty: any will do."""
+        if self.runtime != "auto":
+            return (self.runtime,)
+        return tuple(MEMORY_CLASSES) if "full-snapshot" in self.requires else ()
+
+    @property
+    def started_as(self) -> str:
+        """Digest of what a program was told when it was started: in an image it knows no other."""
+        told = (self.command, str(self.working_dir), self.env, self.ports, self.durable)
+        return hashlib.blake2b(msgspec.json.encode(told), digest_size=8).hexdigest()
 
     def with_policy(self, policy: str | None) -> "Template":
         """As it holds for an actor with this policy (ActorRecord.policy). Raises NotUnderstood."""

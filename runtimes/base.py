@@ -16,6 +16,11 @@ import msgspec
 class RuntimeClass(StrEnum):
     PROCESS = "process"
     BUBBLEWRAP = "bubblewrap"
+    GVISOR = "gvisor"
+
+
+MEMORY_CLASSES = frozenset({RuntimeClass.GVISOR})
+"""Those whose snapshots may hold memory; a driver's capabilities say whether they do here."""
 
 
 class Scope(StrEnum):
@@ -99,6 +104,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """A process whose network namespace the socket must be made in; None: the worker's own."""
     netns: int | None = None
     """Inode of that namespace: a pid that was given away since must not lead to a stranger."""
+    netns_path: str | None = None
+    """Where the namespace has a name in place of a process: a file that holds it open."""
 
     @property
     def sockaddr(self) -> tuple[str, int]:
@@ -109,12 +116,15 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
         Never blocks, so the event loop may call it. Raises OSError when the sandbox is gone.
         """
-        from runtimes.netns import socket_in  # drivers without a namespace never load it
+        # Drivers without a namespace never load it.
+        from runtimes.netns import socket_at, socket_in
 
-        if self.netns_pid is None:
-            made = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        else:
+        if self.netns_path is not None:
+            made = socket_at(self.netns_path, self.netns)
+        elif self.netns_pid is not None:
             made = socket_in(self.netns_pid, self.netns)
+        else:
+            made = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return made
 
@@ -181,6 +191,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """Sandboxes outlive the worker's process and can be re-attached by handle."""
     keeps: tuple[str, ...]
     """What isolation holds here, in words for `rouse doctor` and the log."""
+    by_request: bool = False
+    """`auto` takes it only for a template that requires what no other class here has."""
 
 
 class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,8 +214,22 @@ class Driver(Protocol):
         """Does it work here? Tried for real (a sandbox that runs `true`), the answer kept."""
         ...
 
+    async def run(self) -> None:
+        """Upkeep of what it keeps ready for starts, until cancelled. Without it everything works,
+        only slower."""
+        ...
+
+    def expect(self, spec: SandboxSpec) -> None:
+        """Such a sandbox is about to be restored: what can be prepared may be, meanwhile."""
+        ...
+
     async def start(self, spec: SandboxSpec) -> Handle:
         """Start the program; return once it runs (not: is ready). Raises RuntimeFailure."""
+        ...
+
+    def image_terms(self, spec: SandboxSpec) -> Mapping[str, tuple[str, ...]]:
+        """What an image of this sandbox needs where it is restored, by name (version, processor,
+        ...). It can be where each name offers there all that it holds here. Empty: no images."""
         ...
 
     async def restore(self, spec: SandboxSpec, image: Path) -> Handle:
@@ -219,7 +245,8 @@ class Driver(Protocol):
         ...
 
     async def checkpoint(self, handle: Handle, into: Path) -> None:
-        """Write a full image of the frozen sandbox. RuntimeFailure where FULL is not in scopes."""
+        """Write a full image of the frozen sandbox, files in the new directory `into`. It stays
+        frozen and may be thawed. RuntimeFailure where FULL is not in scopes."""
         ...
 
     async def stop(self, handle: Handle, grace_s: float) -> None:

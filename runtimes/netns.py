@@ -1,8 +1,10 @@
 """A socket made inside another process's network namespace, without going there to stay."""
 
+import contextlib
 import ctypes
 import os
 import socket
+from collections.abc import Iterator
 
 CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -14,14 +16,25 @@ def inode(pid: int) -> int:
 
 
 def socket_in(pid: int, netns: int | None = None) -> socket.socket:
-    """A non-blocking TCP socket that belongs to the network namespace of `pid`.
+    """A non-blocking TCP socket that belongs to the network namespace of `pid`."""
+    return socket_at(f"/proc/{pid}/ns/net", netns)
+
+
+def socket_at(path: str, netns: int | None = None) -> socket.socket:
+    """A non-blocking TCP socket that belongs to the network namespace at `path`.
 
     With `netns` the namespace must be that one: a pid that was given to another process since
-    then raises ConnectionRefusedError in place of reaching a stranger (A28). Only the calling
-    thread changes namespace, and it is back before anything else can run in it: no await, no
-    blocking call in between.
+    then raises ConnectionRefusedError in place of reaching a stranger (A28).
     """
-    there = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    with inside(path, netns):
+        return socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+
+
+@contextlib.contextmanager
+def inside(path: str, netns: int | None = None) -> Iterator[None]:
+    """The calling thread in the network namespace at `path`, for as long as it takes to make a
+    socket there: no await, no blocking call in between, so nothing else can run in it."""
+    there = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         if netns is not None and os.fstat(there).st_ino != netns:
             raise ConnectionRefusedError("the sandbox of this address is gone")
@@ -29,7 +42,7 @@ def socket_in(pid: int, netns: int | None = None) -> socket.socket:
         try:
             _enter(there)
             try:
-                return socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+                yield
             finally:
                 _return(home)
         finally:

@@ -1,8 +1,9 @@
 """The `process` class: a plain child of the worker. For trusted code, development and macOS."""
 
+import asyncio
 import os
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from runtimes import limits, procfs
@@ -60,6 +61,16 @@ class Process:
                 why_not="" if works else "needs a POSIX system",
             )
         return self._fingerprint
+
+    async def run(self) -> None:
+        """Keeps nothing ready."""
+        await asyncio.Event().wait()
+
+    def expect(self, spec: SandboxSpec) -> None:
+        """Starts as fast as it can anyway."""
+
+    def image_terms(self, spec: SandboxSpec) -> Mapping[str, tuple[str, ...]]:
+        return {}
 
     async def start(self, spec: SandboxSpec) -> Handle:
         async with self._sandboxes.starting(spec) as sandbox:

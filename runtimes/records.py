@@ -25,6 +25,11 @@ class Record(msgspec.Struct, kw_only=True):
     ports: list[int] = []
     """Ports of the machine that are reserved for it."""
     cgroup: str | None = None
+    seat: str | None = None
+    """Name of the seat it sits in (gvisor): what was made for it beside its own directory."""
+    is_paused: bool = False
+    """Its program may be stopped by a call that no cgroup shows (gvisor): from before that call
+    until it is known to run again."""
     handle: Handle | None = None
     """None until the start is complete: what has none can only be ended."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from runtimes.base import Capabilities, Driver, RuntimeClass, RuntimeFailure, Scope
 from runtimes.bubblewrap import Bubblewrap
 from runtimes.cgroups import find_tree
+from runtimes.gvisor import Gvisor
 from runtimes.ports import Ports
 from runtimes.process import Process
 from runtimes.spawn import in_thread
@@ -20,6 +21,7 @@ async def survey(root: Path, hidden: Sequence[Path] = ()) -> dict[RuntimeClass, 
     tree = await in_thread(find_tree)
     ports = Ports()
     return {
+        RuntimeClass.GVISOR: Gvisor(root / "gvisor", tree=tree, hidden=hidden),
         RuntimeClass.BUBBLEWRAP: Bubblewrap(
             root / "bubblewrap", tree=tree, ports=ports, hidden=hidden
         ),
@@ -39,7 +41,8 @@ def choose(
     requires: Collection[str], drivers: Mapping[RuntimeClass, Driver], wanted: str
 ) -> Driver:
     """The driver of class `wanted`; for `auto` the one that isolates most of those that meet
-    `requires`. Raises RuntimeFailure that says of each class why not."""
+    `requires`, and one that is there by request alone only when no other does. Raises
+    RuntimeFailure that says of each class why not."""
     why_not: dict[str, str] = {}
     best: Driver | None = None
     for runtime in RuntimeClass:
@@ -50,7 +53,7 @@ def choose(
             why_not[runtime] = "does not work on this worker"
         elif lacks := _lacking(requires, driver.capabilities()):
             why_not[runtime] = "lacks " + ", ".join(lacks)
-        elif best is None or _isolation(driver) > _isolation(best):
+        elif best is None or _rank(driver) > _rank(best):
             best = driver
     if best is not None:
         return best
@@ -61,8 +64,9 @@ def choose(
     raise RuntimeFailure(f"no runtime class here will do: {reasons}")
 
 
-def _isolation(driver: Driver) -> int:
-    return driver.capabilities().isolation
+def _rank(driver: Driver) -> tuple[bool, int]:
+    can = driver.capabilities()
+    return not can.by_request, can.isolation
 
 
 def meets(can: Capabilities) -> tuple[str, ...]:

@@ -1,9 +1,10 @@
-"""What a bubblewrap sandbox shows of the host: bwrap's options for its files. Only decides."""
+"""What a sandbox shows of the host, and bwrap's options for it. Only decides."""
 
 import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from runtimes.base import RuntimeFailure
 
@@ -78,12 +79,24 @@ def python() -> list[Path]:
     return list(dict.fromkeys(Path(place) for place in places))
 
 
-def read_only(places: Iterable[Path], hidden: Iterable[Path]) -> list[str]:
-    """Directories shown at their own path. What is `hidden` in one of them is covered: a working
-    directory above rouse's own data must not show one actor the others' files."""
-    hidden = [Path(os.path.realpath(place)) for place in hidden]
-    options = []
-    # Outer before inner: a later mount covers an earlier one.
+class Shown(NamedTuple):
+    """A directory of the host that a sandbox sees read-only."""
+
+    real: Path
+    place: Path
+    """Where it is seen: the path that was asked for, links and all."""
+    covered: tuple[Path, ...]
+    """What must not be seen in it, as paths below `place`."""
+
+
+def shown(places: Iterable[Path], hidden: Iterable[Path]) -> list[Shown]:
+    """Directories at their own path, outer before inner: a later mount covers an earlier one.
+
+    What is `hidden` in one of them is covered: a working directory above rouse's own data must not
+    show one actor the others' files.
+    """
+    hidden = _outermost(Path(os.path.realpath(place)) for place in hidden)
+    found = []
     for place in sorted(dict.fromkeys(places)):
         real = Path(os.path.realpath(place))
         if not real.is_dir():
@@ -93,16 +106,26 @@ def read_only(places: Iterable[Path], hidden: Iterable[Path]) -> list[str]:
                 raise RuntimeFailure(f"{place} is in rouse's own data and cannot be shown")
         if real.is_relative_to("/usr") and place.is_relative_to("/usr"):
             continue
-        options += ["--ro-bind", str(real), str(place)]
-        options += [
-            option
-            for secret in hidden
-            if secret.is_relative_to(real)
-            for option in (
-                *("--perms", "0700", "--size", "4096", "--tmpfs"),
-                str(place / secret.relative_to(real)),
-            )
-        ]
+        below = [secret.relative_to(real) for secret in hidden if secret.is_relative_to(real)]
+        found.append(Shown(real, place, tuple(place / inner for inner in below)))
+    return found
+
+
+def _outermost(places: Iterable[Path]) -> list[Path]:
+    """Without those in another one: what covers that covers them, in each copy alike."""
+    kept: list[Path] = []
+    for place in sorted(set(places)):
+        if not any(place.is_relative_to(outer) for outer in kept):
+            kept.append(place)
+    return kept
+
+
+def read_only(places: Iterable[Path], hidden: Iterable[Path]) -> list[str]:
+    options = []
+    for each in shown(places, hidden):
+        options += ["--ro-bind", str(each.real), str(each.place)]
+        for covered in each.covered:
+            options += ["--perms", "0700", "--size", "4096", "--tmpfs", str(covered)]
     return options
 
 

@@ -110,6 +110,7 @@ class WorkerPart:
         """Every relay that may hold connections to actors here: the door, and the edge of this
         process where there is one."""
         backbone.host = self.host
+        self._drivers = drivers
         self._upkeep = Upkeep(
             self.host.worker,
             listing=backbone.listing,
@@ -118,7 +119,12 @@ class WorkerPart:
         )
 
     def parts(self) -> list[Part]:
-        return [("door", self.relay.run), ("host", self._serve), ("upkeep", self._upkeep.run)]
+        return [
+            ("door", self.relay.run),
+            ("host", self._serve),
+            ("upkeep", self._upkeep.run),
+            *((f"runtime {kind}", driver.run) for kind, driver in self._drivers.items()),
+        ]
 
     async def _serve(self) -> None:
         """Door and RPC first: who reads of this worker in the table must be able to reach it."""

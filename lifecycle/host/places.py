@@ -2,9 +2,9 @@
 
 <root>/lock                      held (flock) while a worker of this directory runs
 <root>/id, <root>/incarnation    who it is, and who it was at the last start
-<root>/copies/<uid>-<epoch>/     one running copy: `note.json` (a line at each change), `sandbox/`
-                                 and `durable/<path>/`
-<root>/kept/<uid>-<snapshot>/    durable directories as a snapshot left them: a cache
+<root>/copies/<uid>-<epoch>/     one running copy: `note.json` (a line at each change), `sandbox/`,
+                                 `durable/<path>/` and, around a snapshot, `durable/image/`
+<root>/kept/<uid>-<snapshot>/    what was in `durable` as a snapshot left it: a cache
 <root>/logs/<uid>.log            stdout and stderr of an actor, bounded
 """
 
@@ -20,6 +20,8 @@ import msgspec
 from placement.model import ActorId, ActorRecord, check_label, new_uid
 from runtimes.base import Handle, path_in, path_out
 
+IMAGE = "image"
+"""Among a copy's durable directories, whose names all begin with a quoted slash."""
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,200}")
 
 
@@ -43,6 +45,8 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     boot: str = ""
     """The machine's boot it was made in. Nothing of a running copy is flushed to the disk, so after
     another boot its files may be torn; empty: not known, taken for this one."""
+    terms: dict[str, tuple[str, ...]] = {}
+    """What an image of this copy needs where it goes on; empty: there will be none."""
     was_ready: bool = False
     """It was claimed anew after it had served: its files are whole, whatever the record's state."""
 
@@ -137,6 +141,7 @@ class Copy:
         self._note = path / "note.json"
         self.sandbox = path / "sandbox"
         self.durable = path / "durable"
+        self.image = self.durable / IMAGE
 
     def make(self, note: Note) -> None:
         try:
@@ -173,8 +178,8 @@ class Copy:
 
     @staticmethod
     def names(durable: tuple[str, ...]) -> frozenset[str]:
-        """What the directories of these declared paths are called."""
-        return frozenset(quote(path, safe="") for path in durable)
+        """What the directories of these declared paths are called, and an image's."""
+        return frozenset((IMAGE, *(quote(path, safe="") for path in durable)))
 
     def directories(self, durable: tuple[str, ...]) -> dict[str, Path]:
         return {path: self.durable / quote(path, safe="") for path in durable}

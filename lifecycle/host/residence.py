@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from lifecycle.errors import ActorBusy, Fenced, LifecycleError, NoSuchActor
 from lifecycle.host.gate import Gate
@@ -23,6 +24,9 @@ from lifecycle.templates import Template
 from placement.errors import TableUnavailable
 from placement.model import ActorId, ActorRecord, Answer, Fence, new_uid
 from runtimes.base import Driver, Exit, Handle, Inspection, RuntimeFailure
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +99,8 @@ class Residence:
         self.note = Note(actor=actor)
         self._driver: Driver | None = None
         self.handle: Handle | None = None
+        self.image: Path | None = None
+        """Of the snapshot that it wakes from, until it is awake; None: it starts anew."""
 
     def __repr__(self) -> str:
         epoch = self._record.epoch if self._record else "-"
@@ -159,6 +165,11 @@ class Residence:
     def durable(self) -> tuple[str, ...]:
         """Declared paths as they were when this copy was made; the template may have changed."""
         return self.note.durable
+
+    @property
+    def keeps_memory(self) -> bool:
+        """Its next snapshot holds its memory too."""
+        return self.handle is not None and bool(self.note.terms)
 
     def has_lease(self) -> bool:
         """The lease that this copy was claimed under. A worker that lost it may have another one

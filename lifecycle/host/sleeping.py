@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from lifecycle.errors import DependencyAway, LifecycleError
 from lifecycle.failpoints import Point, reach
+from lifecycle.host import memory
 from lifecycle.host.reaper import YIELDS, Cause, Order
 from lifecycle.host.residence import Broken, LeaseLost, Phase, Residence, Superseded
 from lifecycle.snapshots.vault import SnapshotOwner
@@ -127,8 +128,9 @@ async def _save(r: Residence) -> str:
     record = r.record
     owner = SnapshotOwner(actor=r.actor, uid=record.uid, epoch=record.epoch)
     directories = r.copy.directories(r.durable)
+    image = await memory.write_image(r)
     reach(Point.UPLOAD_BEGIN)
-    saved = await r.kit.vault.save(owner, directories, parent=record.snapshot)
+    saved = await r.kit.vault.save(owner, directories, parent=record.snapshot, image=image)
     reach(Point.SUSPEND_SAVED)
     r.kit.meters.snapshot_bytes["written"] += saved.bytes_written
     r.saved_bytes = saved.bytes_total

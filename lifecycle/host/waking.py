@@ -20,6 +20,7 @@ from lifecycle.errors import (
     StartFailed,
 )
 from lifecycle.failpoints import Point, reach
+from lifecycle.host import memory
 from lifecycle.host.places import Note, boot_id
 from lifecycle.host.readiness import NotReady, answers_at_once, wait_ready
 from lifecycle.host.reasserting import commit_again
@@ -55,12 +56,14 @@ async def wake(r: Residence) -> bool:
         # Past the budget others may claim it: to wait on for a store or a driver is no use.
         async with asyncio.timeout(r.kit.settings.wake_budget_s):
             await _prepare(r)
-            fetched = clock()
             spec = _spec(r)
-            r.handle = await r.driver.start(spec)
+            terms = memory.terms_of(r, spec)
+            await memory.fetch(r, spec, terms)
+            fetched = clock()
+            r.handle = await memory.begin(r, spec)
             started = clock()
             reach(Point.WAKE_STARTED)
-            r.write_note(msgspec.structs.replace(r.note, handle=r.handle))
+            r.write_note(msgspec.structs.replace(r.note, handle=r.handle, terms=terms))
             await _until_ready(r)
         await become_ready(r)
     except (Superseded, LeaseLost) as error:
@@ -84,6 +87,7 @@ async def wake(r: Residence) -> bool:
         r.kit.meters.phase(name, getattr(r.phases, name) / 1000)
     r.kit.meters.wakes["ok", "cold"] += 1
     await let_in(r)
+    await memory.drop_image(r)
     log.info(
         "actor woken",
         extra={
@@ -243,14 +247,6 @@ async def _prepare(r: Residence) -> None:
     r.driver = choose(template.requires, r.kit.drivers, wanted)
     r.copy = r.kit.places.copy(record.uid, record.epoch)
     await r.kit.disk.do(lambda: _make_copy(r))
-    if record.snapshot is not None and not r.copy.durable.exists():
-        directories = r.copy.directories(template.durable)
-        restored = await r.kit.vault.restore(
-            record.actor.namespace, record.uid, record.snapshot, directories
-        )
-        r.kit.meters.snapshot_bytes["read"] += restored.bytes_read
-    for directory in r.copy.directories(template.durable).values():
-        directory.mkdir(parents=True, exist_ok=True)
 
 
 def _make_copy(r: Residence) -> None:

@@ -14,6 +14,9 @@ from lifecycle.snapshots.names import is_name
 
 MANIFEST_LIMIT = 256 * 1024 * 1024
 """Bytes of an unpacked manifest: some millions of files. Bounds what a restore may allocate."""
+PAGE_BYTES = 4096
+PAGE_ID_BYTES = 16
+_IMAGE_LIMIT = 1 << 40
 MODE_MASK = 0o1777
 """setuid and setgid do not survive: a snapshot is not a way to smuggle them to a host."""
 
@@ -54,7 +57,41 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     """(offset, index in `chunks`), ascending; what no piece covers is a hole."""
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Run(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Pages that follow each other in a file and in a chunk."""
+
+    page: int
+    count: int
+    chunk: int
+    """Index in `chunks`."""
+    at: int
+    """The first one's number in the chunk."""
+
+
+class Pages(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """One file of an image. What no run covers is zeros."""
+
+    name: str
+    size: int
+    runs: tuple[Run, ...]
+
+
+class Image(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A program as it was: what a runtime wrote of its memory, and what that needs to go on."""
+
+    terms: Mapping[str, tuple[str, ...]]
+    files: tuple[Pages, ...]
+    pages: tuple[tuple[int, bytes], ...]
+    """(index in `chunks`, ids of the pages in it): how a child finds what it shares."""
+
+    @property
+    def bytes_total(self) -> int:
+        return sum(file.size for file in self.files)
+
+
+class Manifest(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     namespace: str
     uid: str
     epoch: int
@@ -64,10 +101,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     chunks: tuple[Chunk, ...]
     inline: bytes
     roots: Mapping[str, tuple[Entry, ...]]
+    image: Image | None = None
+    """None: files only (scope `data`)."""
 
     @property
     def bytes_total(self) -> int:
-        return sum(e.size for entries in self.roots.values() for e in entries)
+        files = sum(e.size for entries in self.roots.values() for e in entries)
+        return files + (self.image.bytes_total if self.image is not None else 0)
 
     @property
     def files(self) -> int:
@@ -100,6 +140,28 @@ def check(manifest: Manifest) -> None:
         _check_chunk(manifest, chunk)
     for entries in manifest.roots.values():
         _check_root(manifest, entries)
+    if manifest.image is not None:
+        _check_image(manifest, manifest.image)
+
+
+def _check_image(manifest: Manifest, image: Image) -> None:
+    names = [file.name for file in image.files]
+    _require(len(set(names)) == len(names), "the image has a file twice")
+    for file in image.files:
+        _require(is_safe_component(file.name.encode()), "the image has a file without a name")
+        _require(0 <= file.size <= _IMAGE_LIMIT, "the image has a file of a size that cannot be")
+        end, last = 0, -(-file.size // PAGE_BYTES)
+        for run in file.runs:
+            _require(run.page >= end and run.count > 0, "the image's pages are out of order")
+            _require(0 <= run.chunk < len(manifest.chunks), "the image has a chunk of no name")
+            pages = manifest.chunks[run.chunk].length // PAGE_BYTES
+            _require(0 <= run.at <= pages - run.count, "the image has pages beyond their chunk")
+            end = run.page + run.count
+        _require(end <= last, "the image has pages beyond their file")
+    for index, ids in image.pages:
+        _require(0 <= index < len(manifest.chunks), "the image knows pages of no chunk")
+        pages = manifest.chunks[index].length // PAGE_BYTES
+        _require(len(ids) == pages * PAGE_ID_BYTES, "the image knows more pages than there are")
 
 
 def _check_chunk(manifest: Manifest, chunk: Chunk) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from lifecycle.snapshots.chunks import CHUNK_BYTES, chunk_id
 from lifecycle.snapshots.keys import NamespaceKeys
-from lifecycle.snapshots.manifest import Chunk, Manifest, Pack
+from lifecycle.snapshots.manifest import PAGE_BYTES, Chunk, Manifest, Pack
 from lifecycle.snapshots.names import Home, new_name
 from lifecycle.snapshots.seal import HEAD_BYTES, PACK, Damaged, Seal
 
@@ -12,7 +12,11 @@ PACK_BYTES = 16 * 1024 * 1024
 """Plain bytes in a pack: bounds one request and what a save holds in memory."""
 INLINE_BYTES = 128 * 1024
 """What is new and no more than this travels in the manifest instead."""
-_SHARED_PACKS = 32
+_SHARED_PACKS = 128
+_SMALL_BYTES = 2 * 1024 * 1024
+_SMALL_PACKS = 4
+"""Of an actor that changes a little between two sleeps each leaves a small pack. More of them than
+this are gathered into one: a wake pays for each object that it reads."""
 _USED_FRACTION = 0.25
 
 
@@ -30,13 +34,28 @@ def shareable(parent: Manifest) -> dict[bytes, tuple[Pack, Chunk]]:
     A pack of which little is in use is left behind: what is live in it is written anew, else a
     changing actor would drag all its past along, and its wake would read it.
     """
-    used = [0] * len(parent.packs)
-    for chunk in parent.chunks:
+    used = [0.0] * len(parent.packs)
+    for chunk, live in zip(parent.chunks, _live(parent), strict=True):
         if not chunk.is_inline:
-            used[chunk.pack] += chunk.stored
+            used[chunk.pack] += chunk.stored * live
     worth = [i for i, pack in enumerate(parent.packs) if used[i] >= pack.size * _USED_FRACTION]
-    kept = set(sorted(worth, key=lambda i: -used[i])[:_SHARED_PACKS])
+    worth = sorted(worth, key=lambda i: -used[i])[:_SHARED_PACKS]
+    small = [i for i in worth if parent.packs[i].size < _SMALL_BYTES]
+    kept = set(worth) - set(small[_SMALL_PACKS:])
     return {c.id: (parent.packs[c.pack], c) for c in parent.chunks if c.pack in kept}
+
+
+def _live(parent: Manifest) -> list[float]:
+    """Which part of each chunk is in use: of an image's, the pages that are still named."""
+    live = [1.0] * len(parent.chunks)
+    if parent.image is not None:
+        for index, _ in parent.image.pages:
+            live[index] = 0.0
+        for file in parent.image.files:
+            for run in file.runs:
+                pages = parent.chunks[run.chunk].length // PAGE_BYTES
+                live[run.chunk] = min(1.0, live[run.chunk] + run.count / pages)
+    return live
 
 
 @dataclass(slots=True)
@@ -61,15 +80,23 @@ class Packer:
         index = self._index.get(name)
         if index is not None:
             return index
-        index = self._index[name] = len(self._chunks)
         if name in self.shared:
-            pack, chunk = self.shared[name]
-            self._chunks.append(_moved(chunk, self._number_of(pack)))
-            self.bytes_shared += chunk.length
-        else:
-            self._chunks.append(None)
-            self._waiting.append((index, name, data))
-            self._waiting_bytes += len(data)
+            return self.share(self.shared[name][1])
+        index = self._index[name] = len(self._chunks)
+        self._chunks.append(None)
+        self._waiting.append((index, name, data))
+        self._waiting_bytes += len(data)
+        return index
+
+    def share(self, chunk: Chunk) -> int:
+        """The number of a chunk of the parent's (one in `shared`), whose contents are not needed
+        to know it again."""
+        index = self._index.get(chunk.id)
+        if index is None:
+            index = self._index[chunk.id] = len(self._chunks)
+            pack, known = self.shared[chunk.id]
+            self._chunks.append(_moved(known, self._number_of(pack)))
+            self.bytes_shared += known.length
         return index
 
     @property

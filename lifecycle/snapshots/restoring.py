@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lifecycle.snapshots import manifest as manifests
+from lifecycle.snapshots.image import ImageRebuild
 from lifecycle.snapshots.keys import NamespaceKeys
-from lifecycle.snapshots.manifest import Entry, Manifest, ManifestInvalid
+from lifecycle.snapshots.manifest import Entry, Manifest, ManifestInvalid, Run
 from lifecycle.snapshots.names import Home
 from lifecycle.snapshots.packs import PackReader, check_chunk
 from lifecycle.snapshots.rebuild import Owner, Rebuild
@@ -37,8 +38,17 @@ class Restoring:
     """`lay`, then `fill` from each of `packs` (in any order, several at once), then `finish`;
     or `discard`, which leaves nothing behind."""
 
-    def __init__(self, manifest: Manifest, into: Mapping[str, Path], owner: Owner | None) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        into: Mapping[str, Path],
+        owner: Owner | None,
+        image: Path | None = None,
+    ) -> None:
         self._manifest = manifest
+        self._image = (
+            ImageRebuild(image, manifest.image) if image is not None and manifest.image else None
+        )
         # A durable directory that the template gained since then begins empty.
         fresh = (Entry(b"", "d", mode=0o755, mtime_ns=time.time_ns()),)
         self._rebuilds = {
@@ -46,6 +56,7 @@ class Restoring:
             for root, place in into.items()
         }
         self._jobs = self._plan()
+        self._image_jobs = self._plan_image()
 
     def _plan(self) -> Mapping[int, Mapping[tuple[str, bytes], list[tuple[int, int]]]]:
         """Pack -> file -> its pieces there."""
@@ -59,9 +70,27 @@ class Restoring:
                         files[root, entry.path].append((offset, index))
         return jobs
 
+    def _plan_image(self) -> Mapping[int, Mapping[int, Mapping[int, list[Run]]]]:
+        """Pack -> chunk -> file -> its runs there."""
+        jobs: dict[int, dict[int, dict[int, list[Run]]]] = {}
+        if self._image is None or self._manifest.image is None:
+            return jobs
+        for number, file in enumerate(self._manifest.image.files):
+            for run in file.runs:
+                chunk = self._manifest.chunks[run.chunk]
+                if not chunk.is_inline:
+                    chunks = jobs.setdefault(chunk.pack, {})
+                    chunks.setdefault(run.chunk, {}).setdefault(number, []).append(run)
+        return jobs
+
     @property
     def packs(self) -> tuple[int, ...]:
-        return tuple(sorted(self._jobs))
+        return tuple(sorted(self._jobs.keys() | self._image_jobs.keys()))
+
+    @property
+    def image_packs(self) -> frozenset[int]:
+        """Those that hold pages."""
+        return frozenset(self._image_jobs)
 
     def lay(self, stop: Stop) -> None:
         inline = {
@@ -71,11 +100,19 @@ class Restoring:
         }
         for rebuild in self._rebuilds.values():
             rebuild.lay(inline, stop)
+        if self._image is not None:
+            self._image.lay(inline, stop)
 
     def fill(self, pack: int, reader: PackReader, stop: Stop) -> None:
         """Write everything that lies in this pack. Done twice is done once."""
-        for (root, path), pieces in self._jobs[pack].items():
+        for (root, path), pieces in self._jobs.get(pack, {}).items():
             self._rebuilds[root].fill(path, self._read(pieces, reader, stop))
+        for index, files in self._image_jobs.get(pack, {}).items():
+            assert self._image is not None
+            stop.check()
+            data = reader.chunk(self._manifest.chunks[index])
+            for number, runs in files.items():
+                self._image.fill(number, runs, data)
 
     def _read(
         self, pieces: list[tuple[int, int]], reader: PackReader, stop: Stop
@@ -94,7 +131,11 @@ class Restoring:
         stop.check()
         for rebuild in self._rebuilds.values():
             rebuild.place()
+        if self._image is not None:
+            self._image.place()
 
     def discard(self) -> None:
         for rebuild in self._rebuilds.values():
             rebuild.discard()
+        if self._image is not None:
+            self._image.discard()

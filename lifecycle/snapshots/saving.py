@@ -1,27 +1,41 @@
 """Saving: one pass over an actor's directories that hands out packs as they fill. Blocks."""
 
 import logging
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 from lifecycle.snapshots import manifest as manifests
-from lifecycle.snapshots.manifest import Entry, Manifest
+from lifecycle.snapshots.image import files_of, read_pages, read_terms
+from lifecycle.snapshots.manifest import Chunk, Entry, Image, Manifest
 from lifecycle.snapshots.packs import Packer, Parcel
+from lifecycle.snapshots.pages import CHUNK_PAGES, Paging
 from lifecycle.snapshots.seal import MANIFEST, Seal
 from lifecycle.snapshots.threads import Stop
 from lifecycle.snapshots.tree import Found, TreeUnfit, read_pieces, walk
 
 log = logging.getLogger(__name__)
 
+Known = tuple[Mapping[bytes, tuple[Chunk, int]], Mapping[bytes, bytes]]
+"""What of the parent's image is stored already (pages.known_pages)."""
+
 
 class Saving:
     """The state of one save between its packs. Used by one thread at a time."""
 
-    def __init__(self, packer: Packer, directories: Mapping[str, Path]) -> None:
+    def __init__(
+        self,
+        packer: Packer,
+        directories: Mapping[str, Path],
+        image: Path | None = None,
+        known: Known = ({}, {}),
+    ) -> None:
         self.skipped = 0
         self._packer = packer
         self._entries: dict[str, list[Entry]] = {root: [] for root in directories}
-        self._steps = self._gather(directories)
+        self._image: Image | None = None
+        self._files = self._gather(directories)
+        self._steps = chain(self._files, self._gather_image(image, known))
 
     def next_parcel(self, stop: Stop) -> Parcel | None:
         """Read on until a pack is full; None when everything was read."""
@@ -42,6 +56,24 @@ class Saving:
                         yield
                 self._note(root, found, tuple(pieces))
                 yield
+
+    def _gather_image(self, image: Path | None, known: Known) -> Iterator[None]:
+        """One block of pages at each step."""
+        if image is None:
+            return
+        terms = read_terms(image)
+        if terms is None:
+            raise TreeUnfit("the image does not say what it needs")
+        paging = Paging(self._packer, *known)
+        files = files_of(image)
+        for name, size in files.items():
+            paging.begin()
+            for number, page in read_pages(image / name, size):
+                paging.add(number, page)
+                if number % CHUNK_PAGES == 0:
+                    yield
+        paging.flush()
+        self._image = paging.image(terms, files)
 
     def _note(self, root: str, found: Found, pieces: tuple[tuple[int, int], ...]) -> None:
         if found.kind == "other":
@@ -73,6 +105,7 @@ class Saving:
             chunks=chunks,
             inline=inline,
             roots={root: tuple(entries) for root, entries in self._entries.items()},
+            image=self._image,
         )
         # The same check that a restore makes: what could not be read back is not promoted (P2).
         manifests.check(manifest)
@@ -85,4 +118,4 @@ class Saving:
 
     def close(self) -> None:
         """Let go of the open directories."""
-        self._steps.close()
+        self._files.close()

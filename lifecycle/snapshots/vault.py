@@ -15,10 +15,12 @@ from typing import TypeVar
 from lifecycle.errors import DependencyAway, SnapshotFailed, SnapshotRefused
 from lifecycle.snapshots.base import ObjectExists, ObjectMissing, Store, StoreError
 from lifecycle.snapshots.cache import Cache
+from lifecycle.snapshots.image import Memory
 from lifecycle.snapshots.keys import Keys
-from lifecycle.snapshots.manifest import Manifest, ManifestInvalid
+from lifecycle.snapshots.manifest import Image, Manifest, ManifestInvalid
 from lifecycle.snapshots.names import Home, InvalidSnapshotId, new_name, parse_key
 from lifecycle.snapshots.packs import Packer, PackReader, Parcel, shareable
+from lifecycle.snapshots.pages import known_pages, missing
 from lifecycle.snapshots.parallel import each, stream
 from lifecycle.snapshots.rebuild import Owner
 from lifecycle.snapshots.restoring import Restoring, open_manifest
@@ -69,6 +71,7 @@ class Restored:
     """From the store; 0 when all of it was in the cache."""
     objects: int
     files: int
+    has_image: bool = False
 
 
 class Vault:
@@ -99,24 +102,36 @@ class Vault:
     # -- saving ---------------------------------------------------------------------------------
 
     async def save(
-        self, owner: SnapshotOwner, directories: Mapping[str, Path], *, parent: str | None
+        self,
+        owner: SnapshotOwner,
+        directories: Mapping[str, Path],
+        *,
+        parent: str | None,
+        image: Path | None = None,
     ) -> Saved:
-        """Save the directories (by their declared paths), whose files nobody changes meanwhile.
+        """Save the directories (by their declared paths), whose files nobody changes meanwhile,
+        and with `image` (a directory with the files of one and its terms) the program as it is.
 
         Durable when it returns. Raises SnapshotFailed (the files), DependencyAway (the store).
         """
         with _translated(f"a snapshot of {owner.actor}"):
             home = Home(owner.actor.namespace, owner.uid)
             async with asyncio.timeout(SAVE_LIMIT_S):
-                return await self._save(home, owner.epoch, directories, parent)
+                return await self._save(home, owner.epoch, directories, parent, image)
 
     async def _save(
-        self, home: Home, epoch: int, directories: Mapping[str, Path], parent: str | None
+        self,
+        home: Home,
+        epoch: int,
+        directories: Mapping[str, Path],
+        parent: str | None,
+        image: Path | None,
     ) -> Saved:
         keys = self._keys.of(home.namespace)
-        shared = shareable(known) if (known := await self._parent(home, parent)) else {}
+        before = await self._parent(home, parent)
+        shared = shareable(before) if before is not None else {}
         packer = Packer(home, keys, epoch, shared)
-        saving = Saving(packer, directories)
+        saving = Saving(packer, directories, image, known_pages(before, shared))
         try:
             written = await self._write_packs(saving)
             name = new_name(epoch)
@@ -183,10 +198,12 @@ class Vault:
         into: Mapping[str, Path],
         *,
         owner: Owner | None = None,
+        memory: Memory | None = None,
     ) -> Restored:
-        """Make the directories (each absent or empty until then) what the snapshot holds.
+        """Make the directories (each absent or empty until then) what the snapshot holds, and its
+        image where `memory` says, if it has one that can go on there.
 
-        All of them, or none is touched. A declared path that the snapshot does not know becomes an
+        All of it, or nothing is touched. A declared path that the snapshot does not know becomes an
         empty directory. Raises SnapshotRefused, SnapshotFailed (the disk here), DependencyAway.
         """
         with _translated(f"snapshot {snapshot_id} of {namespace}/{uid}"):
@@ -197,7 +214,10 @@ class Vault:
             if undeclared:
                 # Leaving it out would lose it at the next save.
                 raise ManifestInvalid(f"it holds {undeclared}, which the template does not declare")
-            restoring = Restoring(manifest, into, owner)
+            image = None
+            if manifest.image is not None:
+                image = _judge(manifest.image, memory or Memory(directory=Path(), offers={}))
+            restoring = Restoring(manifest, into, owner, image)
             try:
                 await self._restorers.run(restoring.lay)
                 await self._fill(home, manifest, restoring, meter)
@@ -205,7 +225,7 @@ class Vault:
             except BaseException:
                 await self._restorers.run_surely(restoring.discard)
                 raise
-            return meter.restored(manifest)
+            return meter.restored(manifest, has_image=image is not None)
 
     async def _fill(
         self, home: Home, manifest: Manifest, restoring: Restoring, meter: "_Meter"
@@ -219,7 +239,9 @@ class Vault:
             def use(body: bytes, stop: Stop) -> None:
                 restoring.fill(number, PackReader(keys, key, pack, body), stop)
 
-            await self._use(key, use, meter)
+            # An image's pages are soon kept as they are, by who sleeps here again: sealed copies
+            # of them beside that would cost this wake time and push out what others share.
+            await self._use(key, use, meter, is_kept=number not in restoring.image_packs)
 
         await each(stream(restoring.packs), fill, limit=_PARALLEL)
 
@@ -229,7 +251,9 @@ class Vault:
             home.manifest(name), lambda body, _: open_manifest(keys, home, name, body), meter
         )
 
-    async def _use(self, key: str, use: Callable[[bytes, Stop], T], meter: "_Meter") -> T:
+    async def _use(
+        self, key: str, use: Callable[[bytes, Stop], T], meter: "_Meter", *, is_kept: bool = True
+    ) -> T:
         """What `use` makes of the object, from the cache if that copy is good, else the store."""
         if (cache := self._cache) is not None:
             try:
@@ -244,7 +268,7 @@ class Vault:
         body = await self._store.read(key)
         meter.count(body)
         result = await self._restorers.run(lambda stop: use(body, stop))
-        if cache is not None:
+        if cache is not None and is_kept:
             # Only what has opened is kept: a damaged answer of the store may be whole next time.
             await self._restorers.run(lambda _: cache.put(key, body))
         return result
@@ -308,13 +332,25 @@ class _Meter:
         self.bytes_read += len(body)
         self.objects += 1
 
-    def restored(self, manifest: Manifest) -> Restored:
+    def restored(self, manifest: Manifest, *, has_image: bool = False) -> Restored:
         return Restored(
             bytes_total=manifest.bytes_total,
             bytes_read=self.bytes_read,
             objects=self.objects,
             files=manifest.files,
+            has_image=has_image,
         )
+
+
+def _judge(image: Image, memory: Memory) -> Path | None:
+    """Where the image goes; None when the program is to start anew. Raises ManifestInvalid."""
+    lacks = missing(image.terms, memory.offers)
+    if not lacks:
+        return memory.directory
+    if not memory.or_files:
+        raise ManifestInvalid(f"its memory cannot go on here: {lacks}")
+    log.warning("memory of a snapshot left out: it cannot go on here", extra={"why": lacks})
+    return None
 
 
 def _cached(cache: Cache, key: str) -> bytes:

@@ -51,7 +51,9 @@ def answer(path: str, ask: dict[str, str]) -> Any:
         case "/daemon":
             return daemon()
         case "/connect":
-            with socket.create_connection(("127.0.0.1", int(ask["port"])), timeout=2):
+            with socket.create_connection(
+                (ask.get("host", "127.0.0.1"), int(ask["port"])), timeout=1
+            ):
                 return "connected"
         case "/unshare":
             return subprocess.run(["unshare", "-U", "true"], capture_output=True).returncode
@@ -129,4 +131,6 @@ if __name__ == "__main__":
     if "stubborn" in sys.argv:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     say("started")
-    ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+    # In a kernel of its own nothing from outside reaches its loopback.
+    host = "0.0.0.0" if os.path.exists("/run/rouse") else "127.0.0.1"
+    ThreadingHTTPServer((host, int(os.environ["PORT"])), Handler).serve_forever()

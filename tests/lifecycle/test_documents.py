@@ -162,7 +162,6 @@ def test_idle_never_and_suspend_never() -> None:
         ({"wake": {"timeout": "0s"}}, "spec.wake.timeout: 0s is not between"),
         ({"wake": {"queue": 0}}, "spec.wake.queue: 0 is not between 1 and"),
         ({"snapshot": {"every": "10ms"}}, "spec.snapshot.every: 10ms is not between 1s and"),
-        ({"snapshot": {"scope": "full"}}, "spec.snapshot.scope: no runtime class keeps memory yet"),
         ({"egress": {"policy": "openai"}}, "spec.egress.policy: there is no egress proxy yet"),
     ],
 )
@@ -230,3 +229,15 @@ def test_any_value_in_any_field_is_taken_or_refused_by_name(field: str, value: A
         assert str(error).startswith(f"spec.{field}")
     else:
         assert template_from_json(parsed.canonical) == parsed.template
+
+
+def test_a_full_snapshot_asks_for_a_class_that_keeps_memory() -> None:
+    full = parse_template(counter(snapshot={"scope": "full", "fallback": "data"})).template
+    assert full.requires == ("full-snapshot",)
+    assert (full.scope, full.fallback) == ("full", "data")
+    assert "keeps no memory" in refusal(
+        counter(snapshot={"scope": "full"}, runtime={"class": "process"})
+    )
+    assert "asks for full-snapshot" in refusal(
+        counter(snapshot={"scope": "data"}, runtime={"requires": ["full-snapshot"]})
+    )

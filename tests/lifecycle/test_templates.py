@@ -1,6 +1,7 @@
 """What a policy changes for one actor. How documents become templates is test_documents' matter."""
 
 import pytest
+from msgspec.structs import replace
 
 from lifecycle.documents import parse_policy
 from lifecycle.strict import NotUnderstood
@@ -38,3 +39,16 @@ def test_no_policy_and_an_empty_one_change_nothing() -> None:
 def test_a_policy_of_a_later_version_is_refused_by_name() -> None:
     with pytest.raises(NotUnderstood, match="egres: unknown field"):
         COUNTER.with_policy('{"egres": {}}')
+
+
+def test_memory_asks_for_a_class_that_keeps_it() -> None:
+    assert COUNTER.runtimes == ()
+    assert replace(COUNTER, runtime="process").runtimes == ("process",)
+    assert replace(COUNTER, requires=("full-snapshot",)).runtimes == ("gvisor",)
+
+
+def test_what_a_program_was_told_at_its_start_is_told_apart() -> None:
+    same = replace(COUNTER, suspend_after_s=None, scope="full", fallback="data")
+    assert same.started_as == COUNTER.started_as
+    for other in ({"command": ("false",)}, {"env": {"A": "1"}}, {"durable": ("/data",)}):
+        assert replace(COUNTER, **other).started_as != COUNTER.started_as

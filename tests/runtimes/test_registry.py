@@ -6,6 +6,7 @@ import pytest
 
 from runtimes.base import Driver, RuntimeClass, RuntimeFailure
 from runtimes.bubblewrap import Bubblewrap
+from runtimes.gvisor import Gvisor
 from runtimes.ports import Ports
 from runtimes.process import Process
 from runtimes.registry import available, choose, survey
@@ -16,6 +17,7 @@ def drivers(*wanted: RuntimeClass) -> dict[RuntimeClass, Driver]:
     every: dict[RuntimeClass, Driver] = {
         RuntimeClass.PROCESS: Process(root, tree=None, ports=ports),
         RuntimeClass.BUBBLEWRAP: Bubblewrap(root, tree=None, ports=ports, privileged=False),
+        RuntimeClass.GVISOR: Gvisor(root, tree=None),
     }
     return {runtime: every[runtime] for runtime in wanted}
 
@@ -25,6 +27,15 @@ BOTH = (RuntimeClass.PROCESS, RuntimeClass.BUBBLEWRAP)
 
 def test_auto_takes_the_strongest() -> None:
     assert choose((), drivers(*BOTH), "auto").runtime is RuntimeClass.BUBBLEWRAP
+
+
+def test_auto_takes_gvisor_only_when_memory_is_asked_for_or_nothing_else_is_there() -> None:
+    every = drivers(*BOTH, RuntimeClass.GVISOR)
+    assert choose((), every, "auto").runtime is RuntimeClass.BUBBLEWRAP
+    assert choose(("full-snapshot",), every, "auto").runtime is RuntimeClass.GVISOR
+    assert choose((), every, "gvisor").runtime is RuntimeClass.GVISOR
+    alone = drivers(RuntimeClass.GVISOR)
+    assert choose((), alone, "auto").runtime is RuntimeClass.GVISOR
 
 
 def test_auto_takes_what_is_left() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -45,7 +45,8 @@ MARGIN_S = 0.1
 
 class FakeDriver:
     """Sandboxes that are servers in this process. Records what was done, in order; `hold` stops
-    every start until it is set, `mute` opens no port, `broken` refuses to start."""
+    every start until it is set, `mute` opens no port, `broken` refuses to start. With `terms` it
+    keeps memory: an image holds the slug that wrote it, `came_from` who went on from which."""
 
     runtime = RuntimeClass.PROCESS
 
@@ -56,6 +57,8 @@ class FakeDriver:
         self.mute = False
         self.broken = False
         self.cpu_s = 0.0
+        self.terms: dict[str, tuple[str, ...]] = {}
+        self.came_from: dict[str, str] = {}
         self._servers: dict[str, asyncio.Server] = {}
         self._ended: dict[str, asyncio.Future[Exit]] = {}
         self._frozen: set[str] = set()
@@ -80,6 +83,15 @@ class FakeDriver:
     async def fingerprint(self) -> Fingerprint:
         return Fingerprint(works=True)
 
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    def expect(self, spec: SandboxSpec) -> None:
+        self.done.append(f"expect {spec.slug}")
+
+    def image_terms(self, spec: SandboxSpec) -> Mapping[str, tuple[str, ...]]:
+        return self.terms
+
     async def start(self, spec: SandboxSpec) -> Handle:
         self.done.append(f"start {spec.slug}")
         await self.go.wait()
@@ -103,7 +115,8 @@ class FakeDriver:
         )
 
     async def restore(self, spec: SandboxSpec, image: Path) -> Handle:
-        raise RuntimeFailure("data only")
+        self.came_from[spec.slug] = _read(image)
+        return await self.start(spec)
 
     async def freeze(self, handle: Handle) -> None:
         self.done.append(f"freeze {handle.slug}")
@@ -114,7 +127,9 @@ class FakeDriver:
         self._frozen.discard(handle.slug)
 
     async def checkpoint(self, handle: Handle, into: Path) -> None:
-        raise RuntimeFailure("data only")
+        assert handle.slug in self._frozen
+        self.done.append(f"checkpoint {handle.slug}")
+        _write(into, handle.slug)
 
     async def stop(self, handle: Handle, grace_s: float) -> None:
         self.exits(handle.slug, Exit(signal=9))
@@ -146,6 +161,15 @@ class FakeDriver:
     def close(self) -> None:
         for server in self._servers.values():
             server.close()
+
+
+def _write(image: Path, slug: str) -> None:
+    image.mkdir()
+    (image / "pages.img").write_text(slug)
+
+
+def _read(image: Path) -> str:
+    return (image / "pages.img").read_text()
 
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

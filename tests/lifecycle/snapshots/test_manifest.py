@@ -7,11 +7,16 @@ import pytest
 
 from lifecycle.snapshots.chunks import CHUNK_BYTES
 from lifecycle.snapshots.manifest import (
+    PAGE_BYTES,
+    PAGE_ID_BYTES,
     Chunk,
     Entry,
+    Image,
     Manifest,
     ManifestInvalid,
     Pack,
+    Pages,
+    Run,
     decode,
     encode,
 )
@@ -138,3 +143,38 @@ def test_an_unknown_field_or_kind_is_refused() -> None:
             decode(msgspec.msgpack.encode({**plain, **change}))
     with pytest.raises(ManifestInvalid, match="cannot be read"):
         decode(b"\xc1")
+
+
+PAGED = Chunk(bytes(32), 2 * PAGE_BYTES, -1, 0, 0, 0)
+ROOM = {"chunks": (PAGED,), "inline": bytes(2 * PAGE_BYTES), "roots": {}}
+
+
+def image(*runs: Run, size: int = 4 * PAGE_BYTES, name: str = "pages.img", ids: int = 2) -> Image:
+    return Image({}, (Pages(name, size, runs),), ((0, bytes(ids * PAGE_ID_BYTES)),))
+
+
+def test_an_image_is_read_as_it_was_written() -> None:
+    one = manifest(**ROOM, image=image(Run(0, 2, 0, 0), Run(3, 1, 0, 1)))
+    assert decode(encode(one)) == one and one.bytes_total == 4 * PAGE_BYTES
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        image(Run(3, 2, 0, 0)),
+        image(Run(0, 3, 0, 0)),
+        image(Run(0, 1, 0, 2)),
+        image(Run(0, 1, 1, 0)),
+        image(Run(0, 1, 0, -1)),
+        image(Run(0, 0, 0, 0)),
+        image(Run(1, 1, 0, 0), Run(1, 1, 0, 1)),
+        image(size=-1),
+        image(size=1 << 41),
+        image(name="../state"),
+        image(name=""),
+        image(ids=3),
+    ],
+)
+def test_an_image_that_leads_out_of_its_files_is_refused(bad: Image) -> None:
+    with pytest.raises(ManifestInvalid):
+        decode(encode(manifest(**ROOM, image=bad)))

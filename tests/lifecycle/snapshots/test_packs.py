@@ -151,3 +151,16 @@ def test_a_damaged_pack_is_refused_by_name(place: str) -> None:
         first = Chunk(second.id, *[getattr(first, f) for f in Chunk.__struct_fields__[1:]])
     with pytest.raises(Damaged, match=parcel.key):
         PackReader(KEYS, parcel.key, pack, bytes(body)).chunk(first)
+
+
+def test_many_small_packs_are_gathered_so_that_a_wake_reads_few() -> None:
+    parent: Manifest | None = None
+    pieces: list[bytes] = []
+    for turn in range(20):
+        made = packer(shareable(parent) if parent is not None else None)
+        pieces.append(chunk(1000 + turn))
+        for piece in pieces:
+            made.add(piece)
+        made.last()
+        parent = manifest_of(made)
+        assert len(parent.packs) <= 8 and len(parent.chunks) == turn + 1

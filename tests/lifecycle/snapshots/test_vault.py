@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 
 from lifecycle.errors import DependencyAway, SnapshotFailed, SnapshotRefused
 from lifecycle.snapshots.chunks import CHUNK_BYTES
+from lifecycle.snapshots.image import Memory, write_terms
 from lifecycle.snapshots.keys import Keys
 from lifecycle.snapshots.local import LocalStore
+from lifecycle.snapshots.manifest import PAGE_BYTES
 from lifecycle.snapshots.names import Home, new_name
 from lifecycle.snapshots.rebuild import remove_tree
 from lifecycle.snapshots.stores import open_store
@@ -563,3 +565,77 @@ async def test_s3_a_snapshot_goes_to_a_bucket_and_back(s3_endpoint: str, tmp_pat
     restored = await vault.restore("demo", "u-2", one.id, {"/data": tmp_path / "small-out"})
     assert (one.objects, restored.objects) == (1, 1)
     await vault.close()
+
+
+# Memory ---------------------------------------------------------------------------------------
+
+TERMS = {"version": ("1",), "processor": ("avx", "sse")}
+
+
+def draw(where: Path, seed: int, pages: int = 700) -> Path:
+    """An image such as a runtime writes."""
+    where.mkdir()
+    (where / "pages.img").write_bytes(random.Random(seed).randbytes(pages * PAGE_BYTES))
+    (where / "checkpoint.img").write_bytes(b"state" * 2000)
+    write_terms(where, TERMS)
+    return where
+
+
+async def test_memory_comes_back_with_the_files_and_only_new_pages_are_written(
+    bench: Bench,
+) -> None:
+    plant(bench.where / "data", {"file": b"kept"})
+    image = draw(bench.where / "image", seed=1)
+    roots = {"/data": bench.where / "data"}
+    first = await bench.vault.save(owner(), roots, parent=None, image=image)
+    pages = (image / "pages.img").read_bytes()
+    moved = pages[300 * PAGE_BYTES :] + pages[: 300 * PAGE_BYTES] + os.urandom(PAGE_BYTES)
+    (image / "pages.img").write_bytes(moved)
+    second = await bench.vault.save(owner(2), roots, parent=first.id, image=image)
+    assert second.bytes_written < first.bytes_written / 10
+
+    memory = Memory(directory=bench.where / "out" / "image", offers=TERMS)
+    out = {"/data": bench.where / "out" / "data"}
+    restored = await bench.vault.restore("demo", "u-1", second.id, out, memory=memory)
+    assert restored.has_image and (memory.directory / "pages.img").read_bytes() == moved
+    assert facts(out["/data"]) == facts(bench.where / "data")
+    assert (memory.directory / "checkpoint.img").read_bytes() == b"state" * 2000
+
+
+async def test_memory_that_cannot_go_on_here_is_refused_by_name_or_left_out_when_told_so(
+    bench: Bench,
+) -> None:
+    plant(bench.where / "data", {"file": b"kept"})
+    image = draw(bench.where / "image", seed=2)
+    saved = await bench.vault.save(
+        owner(), {"/data": bench.where / "data"}, parent=None, image=image
+    )
+    elsewhere = {**TERMS, "processor": ("sse",)}
+    place = bench.where / "out"
+    out = {"/data": place / "data"}
+    for memory in (None, Memory(directory=place / "image", offers=elsewhere)):
+        with pytest.raises(SnapshotRefused, match=f"{saved.id}.*its (version|processor) is"):
+            await bench.vault.restore("demo", "u-1", saved.id, out, memory=memory)
+        assert not place.exists()
+    files = Memory(directory=place / "image", offers=elsewhere, or_files=True)
+    restored = await bench.vault.restore("demo", "u-1", saved.id, out, memory=files)
+    assert not restored.has_image and os.listdir(place) == ["data"]
+    assert facts(out["/data"]) == facts(bench.where / "data")
+
+
+async def test_a_damaged_page_is_refused_and_nothing_is_restored(bench: Bench) -> None:
+    plant(bench.where / "data", {"file": b"kept"})
+    image = draw(bench.where / "image", seed=3)
+    saved = await bench.vault.save(
+        owner(), {"/data": bench.where / "data"}, parent=None, image=image
+    )
+    packs = [path for path in (bench.where / "store").rglob("p/*") if path.is_file()]
+    big = max(packs, key=lambda path: path.stat().st_size)
+    body = bytearray(big.read_bytes())
+    body[len(body) // 2] ^= 1
+    big.write_bytes(body)
+    place = bench.where / "out"
+    memory = Memory(directory=place / "image", offers=TERMS)
+    with pytest.raises(SnapshotRefused):
+        await bench.vault.restore("demo", "u-1", saved.id, {"/data": place / "data"}, memory=memory)
+    assert not place.exists() or os.listdir(place) == []

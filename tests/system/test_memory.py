@@ -1,0 +1,176 @@
+"""Actors in gVisor through the started product, with a real S3 server: what they had in memory is
+there after a sleep, after a kill of the worker, and while the store is away."""
+
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtimes import runsc
+from tests.objectstore import BUCKET, S3Server
+from tests.system.product import Process, role, sandboxes, started, until
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a network for each actor"),
+]
+
+PROGRAM = Path(__file__).parents[1] / "contract" / "waking.py"
+
+
+def counting(name: str, **spec: Any) -> dict[str, Any]:
+    """Counts its requests in memory."""
+    return {
+        "apiVersion": "rouse.dev/v1alpha1",
+        "kind": "ActorTemplate",
+        "metadata": {"namespace": name, "name": "counting"},
+        "spec": {
+            "command": ["python3", PROGRAM.name],
+            "workingDir": str(PROGRAM.parent),
+            "durable": ["/data"],
+            "readiness": {"tcpSocket": {}},
+            "snapshot": {"scope": "full"},
+            "idle": {"freezeAfter": "never", "suspendAfter": "never"},
+            "create": {"onRequest": True},
+            **spec,
+        },
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    up: Process
+    store: S3Server
+
+    def counted(self, ns: str, actor: str = "a") -> int:
+        answer = self.up.send("GET", actor, ns=ns)
+        assert answer.status == 200, answer
+        return int(answer.json()["counted"])
+
+    def suspend(self, ns: str, actor: str = "a") -> None:
+        done = self.up.cli("actor", "suspend", actor, "-n", ns, "--wait", "10s")
+        assert done.returncode == 0, done.stderr
+
+    def forget_local(self) -> None:
+        for path in (self.up.data / "worker" / "kept").glob("*/*"):
+            shutil.rmtree(path)
+        shutil.rmtree(self.up.data / "cache", ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, s3_server: S3Server) -> Iterator[Site]:
+    if runsc.find() is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI must have it: {runsc.HOW_TO_GET_IT}")
+        pytest.skip(runsc.HOW_TO_GET_IT)
+    url = f"s3://{BUCKET}/memory?endpoint={s3_server.endpoint}&region=us-east-1"
+    with started(role("up", tmp_path_factory.mktemp("up"), "--snapshots", url)) as up:
+        yield Site(up=up, store=s3_server)
+    assert sandboxes(up) == set()
+
+
+def test_s9_memory_goes_on_from_this_worker_and_from_the_store(site: Site) -> None:
+    assert site.up.apply(counting("ram")).status == 200
+    assert [site.counted("ram"), site.counted("ram")] == [1, 2]
+    site.suspend("ram")
+    assert site.counted("ram") == 3
+    site.suspend("ram")
+    site.forget_local()
+    answer = site.up.send("GET", "a", ns="ram")
+    assert answer.json()["counted"] == 4 and answer.json()["woken"] >= 2
+    assert "cold" in answer.headers["rouse-wake"]
+
+
+def test_a_request_under_a_suspend_goes_on_in_the_same_memory(site: Site) -> None:
+    idle = {"freezeAfter": "never", "suspendAfter": "1s"}
+    assert site.up.apply(counting("busy", idle=idle)).status == 200
+    assert site.counted("busy") == 1
+    site.store.process.send_signal(signal.SIGSTOP)
+    try:
+        until("its suspend waits for the store", lambda: site.up.state("a", "busy") == "SUSPENDING")
+        assert site.counted("busy") == 2
+    finally:
+        site.store.process.send_signal(signal.SIGCONT)
+    until("it sleeps", lambda: site.up.state("a", "busy") == "SUSPENDED")
+    assert site.counted("busy") == 3
+
+
+def test_p6_memory_of_another_template_is_refused_by_name_or_left_out_as_told(site: Site) -> None:
+    assert site.up.apply(counting("old")).status == 200
+    assert site.counted("old") == 1
+    site.suspend("old")
+    changed = counting("old", env=[{"name": "NEW", "value": "1"}])
+    assert site.up.apply(changed).status == 200
+
+    def is_refused() -> bool:
+        if site.up.send("GET", "a", ns="old").status == 503:
+            return True
+        site.suspend("old")  # the worker knew the old template for a moment longer
+        return False
+
+    until("it is refused", is_refused)
+    told = site.up.actor("a", "old")
+    assert "its template is" in told["reason"] and told["snapshot"]
+    changed["spec"]["snapshot"] = {"scope": "full", "fallback": "data"}
+    assert site.up.apply(changed).status == 200
+
+    def counted() -> int:
+        answer = site.up.send("GET", "a", ns="old")
+        return int(answer.json()["counted"]) if answer.status == 200 else 0
+
+    assert until("it starts anew from its files", counted) == 1
+
+
+def test_r17_a_killed_worker_finds_its_sandboxes_again_with_their_memory(site: Site) -> None:
+    assert site.up.apply(counting("kill")).status == 200
+    assert site.counted("kill") == 1
+    site.up.kill()
+    site.up.start().ready()
+
+    def counted() -> int:
+        answer = site.up.send("GET", "a", ns="kill")
+        return int(answer.json()["counted"]) if answer.status == 200 else 0
+
+    assert until("it answers again", counted) == 2
+    site.suspend("kill")
+    assert site.counted("kill") == 3
+
+
+@pytest.mark.timeout(300)
+def test_a63_a_jupyter_server_wakes_in_the_middle_of_its_life(site: Site) -> None:
+    # Started once: what it knows of its sessions and settings it knows from then, and its port,
+    # threads and sockets of its own go on with it.
+    command = (
+        f"exec {sys.executable} -m jupyter_server --ip 0.0.0.0 --port $PORT --no-browser "
+        "--ServerApp.port_retries=0 --ServerApp.root_dir=$ROUSE_DATA "
+        "--ServerApp.allow_remote_access=True --IdentityProvider.token=let-me-in"
+    )
+    document = counting(
+        "lab",
+        command=["sh", "-c", command],
+        readiness={"httpGet": {"path": "/api"}, "timeout": "90s"},
+        wake={"timeout": "90s"},
+    )
+    assert site.up.apply(document).status == 200
+
+    def ask(method: str, path: str, body: object = None) -> Any:
+        headers = {"Authorization": "token let-me-in", "Content-Type": "application/json"}
+        answer = site.up.send(
+            method, "a", path, ns="lab", headers=headers, body=json.dumps(body).encode()
+        )
+        assert answer.status < 300, answer
+        return answer.json()
+
+    note = {"type": "file", "format": "text", "content": "kept"}
+    ask("PUT", "/api/contents/note.txt", note)
+    before = ask("GET", "/api/status")["started"]
+    site.suspend("lab")
+    assert ask("GET", "/api/status")["started"] == before
+    assert ask("GET", "/api/contents/note.txt")["content"] == "kept"
