@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN := .venv/.runtime.stamp
 DEV := .venv/.dev.stamp
 
-.PHONY: demo setup tools test check format fuzz loadtest bench profile bench-placement clean
+.PHONY: demo setup tools test check format fuzz loadtest bench profile bench-placement bench-egress clean
 .DEFAULT_GOAL := setup
 
 setup: $(RUN)
@@ -55,6 +55,9 @@ profile: $(DEV)
 
 bench-placement: $(DEV)
 	@$(BIN)/python -m scripts.bench_placement $(ARGS)
+
+bench-egress: $(DEV)
+	@$(BIN)/python -m scripts.bench_egress $(ARGS)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

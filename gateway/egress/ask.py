@@ -4,12 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING
-
-from gateway.egress.cel import context
-
-if TYPE_CHECKING:
-    import cel
 
 Fields = list[tuple[str, str]]
 
@@ -26,6 +20,8 @@ class Actor:
     """Of the copy that runs, as it was started."""
     labels: Mapping[str, str] = field(default_factory=dict)
     policy: str = "default"
+    memo: dict[object, object] = field(default_factory=dict, compare=False, repr=False)
+    """What expressions that see nothing but the actor said of it."""
 
     @property
     def id(self) -> str:
@@ -89,13 +85,17 @@ class Ask:
         """Repeated ones joined, as RFC 9110, section 5.3, allows."""
         return _joined(self.fields)
 
-    @cached_property
-    def context(self) -> "cel.Context":
-        """What expressions see. Made once, and only when one is asked."""
-        return context(
-            {
-                "actor": self.actor.values(),
-                "request": {
+    @property
+    def memo(self) -> dict[object, object]:
+        return self.actor.memo
+
+    def root(self, name: str) -> dict[str, object] | None:
+        """What expressions see under this name."""
+        match name:
+            case "actor":
+                return self.actor.values()
+            case "request":
+                return {
                     "method": self.method,
                     "uri": self.url,
                     "host": self.authority,
@@ -103,15 +103,17 @@ class Ask:
                     "path": self.path,
                     "pathAndQuery": self.target,
                     "headers": self.headers,
-                },
-                "source": {
+                }
+            case "source":
+                return {
                     "address": self.source[0],
                     "port": self.source[1],
                     "connectHeaders": _joined(self.connect_fields),
-                },
-                "destination": {"address": self.host, "port": self.port, "hostname": self.host},
-            }
-        )
+                }
+            case "destination":
+                return {"address": self.host, "port": self.port, "hostname": self.host}
+            case _:
+                return None
 
 
 _NEVER_SEEN = ("proxy-authorization",)

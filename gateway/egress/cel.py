@@ -10,7 +10,7 @@ import hashlib
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import cel
 from cel.stdlib import add_stdlib_to_context
@@ -27,7 +27,7 @@ class CelFailed(Exception):
 class Expression:
     """Raises NotUnderstood when made of what is not CEL, or names what there is not."""
 
-    __slots__ = ("_program", "source")
+    __slots__ = ("_functions", "_program", "_roots", "source")
 
     def __init__(self, source: str, path: str) -> None:
         self.source = source
@@ -36,6 +36,11 @@ class Expression:
         except ValueError as error:
             raise NotUnderstood(path, f"{source[:120]!r} is not CEL: {_first(error)}") from error
         self._check(path)
+        # Only what it names is made for it: a context with everything costs more than the rest of
+        # a decision.
+        self._roots = tuple(name for name in self._program.variables() if name in NAMES)
+        named = {name for name in self._program.functions() if _WORD.fullmatch(name)}
+        self._functions = not named <= _CORE
 
     def __repr__(self) -> str:
         return f"<Expression {self.source[:60]}>"
@@ -49,23 +54,52 @@ class Expression:
             if _WORD.fullmatch(name) and name not in _KNOWN:
                 raise NotUnderstood(path, f"CEL has no function {name!r}; {_near(name, _KNOWN)}")
 
-    def compute(self, context: "cel.Context") -> Any:  # whatever the expression gives
+    def compute(self, seen: "Seen") -> Any:  # whatever the expression gives
         """Raises CelFailed."""
+        if self._roots != ("actor",):
+            return self._compute(seen)
+        memo = seen.memo
+        if self not in memo:
+            if len(memo) >= _MOST_REMEMBERED:
+                memo.clear()  # documents come and go while an actor runs
+            memo[self] = self._compute(seen)
+        return memo[self]
+
+    def _compute(self, seen: "Seen") -> Any:
+        values = {name: value for name in self._roots if (value := seen.root(name)) is not None}
         try:
-            return self._program.execute(context)
+            if self._functions:
+                return self._program.execute(_with_functions(values))
+            return self._program.execute(values)
         except (ValueError, KeyError, TypeError, RuntimeError, ArithmeticError) as error:
             raise CelFailed(_first(error)) from error
 
-    def is_true(self, context: "cel.Context") -> bool:
+    def is_true(self, seen: "Seen") -> bool:
         """Raises CelFailed, also for an answer that is no boolean."""
-        answer = self.compute(context)
+        answer = self.compute(seen)
         if isinstance(answer, bool):
             return answer
         raise CelFailed(f"gives {type(answer).__name__}, not a boolean")
 
 
-def context(values: Mapping[str, object]) -> "cel.Context":
-    made = cel.Context(dict(values), dict(_FUNCTIONS))
+_MOST_REMEMBERED = 256
+
+
+class Seen(Protocol):
+    """What an expression is computed over."""
+
+    @property
+    def memo(self) -> dict[object, object]:
+        """Lives as long as the actor stays as it is."""
+        ...
+
+    def root(self, name: str) -> object | None:
+        """The value of one of NAMES; None where there is none."""
+        ...
+
+
+def _with_functions(values: dict[str, object]) -> "cel.Context":
+    made = cel.Context(values, dict(_FUNCTIONS))
     add_stdlib_to_context(made)
     return made
 
@@ -115,4 +149,4 @@ _CORE = frozenset(
     "getDayOfYear getFullYear getHours getMilliseconds getMinutes getMonth getSeconds "
     "optional optional.of optional.none min max".split()
 )
-_KNOWN: frozenset[str] = frozenset(context({}).functions) | _CORE | frozenset(_FUNCTIONS)
+_KNOWN: frozenset[str] = frozenset(_with_functions({}).functions) | _CORE | frozenset(_FUNCTIONS)

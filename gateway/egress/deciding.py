@@ -34,9 +34,9 @@ BASE_URL_HOST = "egress.internal"
 """The name under which the proxy itself is a server."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False, eq=False)
 class Forward:
-    """A request that is admitted, before its credentials are in."""
+    """A request that is admitted. A plan puts its credentials into `fields`: it has no repr."""
 
     route: Route
     backend: Backend
@@ -54,8 +54,8 @@ class Forward:
     credentials: tuple[Credential, ...]
     reach: str
     """The host that credentials are judged by."""
-    charged: tuple[tuple[object, Rate], ...] = ()
-    """Buckets of LLM tokens that the call's use is taken from."""
+    taken: tuple[tuple[object, Rate], ...] = ()
+    """The buckets that were asked; those of LLM tokens are charged when the use is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,19 +74,19 @@ def allows(rules: Rules, ask: Ask) -> str | None:
     """None when allowed, else which rule says no. A deny that fails denies."""
     for rule in rules.deny:
         try:
-            if rule.is_true(ask.context):
+            if rule.is_true(ask):
                 return f"denied by {rule.source[:120]!r}"
         except CelFailed as error:
             return f"the deny rule {rule.source[:120]!r} could not be computed ({error})"
     for rule in rules.require:
         try:
-            if not rule.is_true(ask.context):
+            if not rule.is_true(ask):
                 return f"{rule.source[:120]!r} is required"
         except CelFailed as error:
             return f"{rule.source[:120]!r} is required and could not be computed ({error})"
     for rule in rules.allow:
         try:
-            if rule.is_true(ask.context):
+            if rule.is_true(ask):
                 return None
         except CelFailed:
             continue
@@ -142,7 +142,7 @@ def _passing(passed: PassRoute, ask: Ask) -> Opening:
         passed=passed,
         host=passed.host or ask.host,
         port=passed.port or ask.port,
-        is_named=passed.host is not None or _names(passed.hostnames, ask.host),
+        is_named=passed.host is not None or names(passed.hostnames, ask.host),
     )
 
 
@@ -186,7 +186,7 @@ class Decider:
         listener, route, match = found
         rules = listener.rules + route.rules
         check(rules, ask)
-        charged = self._take(route, ask, now)
+        taken = self._take(route, ask, now)
         fields = heads.computed(fields, listener.computed, ask)
         fields = heads.computed(fields, route.computed, ask)
         fields = heads.edited(fields, route.request)
@@ -196,15 +196,15 @@ class Decider:
             return _direct(route, ask)
         backend = self._choose(route, ask)
         check(backend.rules, ask)
-        return self._forward(route, backend, match, ask, fields, charged)
+        return self._forward(route, backend, match, ask, fields, taken)
 
     def _take(self, route: Route, ask: Ask, now: float) -> tuple[tuple[object, Rate], ...]:
-        charged: list[tuple[object, Rate]] = []
+        taken: list[tuple[object, Rate]] = []
         for index, rate in enumerate(route.rates):
             key: object = None
             if rate.key is not None:
                 try:
-                    key = str(rate.key.compute(ask.context))
+                    key = str(rate.key.compute(ask))
                 except CelFailed as error:
                     raise Refusal(
                         Refused.RATE, f"the limit's key could not be computed ({error})"
@@ -213,9 +213,20 @@ class Decider:
             standing = self._buckets.take(bucket, rate, now)
             if not standing.admitted:
                 raise _rate_exceeded(standing)
+            taken.append((bucket, rate))
+        return tuple(taken)
+
+    def take_again(self, forward: Forward, now: float) -> None:
+        """For a request that is equal to one that was admitted. Raises Refusal."""
+        for bucket, rate in forward.taken:
+            standing = self._buckets.take(bucket, rate, now)
+            if not standing.admitted:
+                raise _rate_exceeded(standing)
+
+    def charge(self, forward: Forward, tokens: int, now: float) -> None:
+        for bucket, rate in forward.taken:
             if rate.counts_llm:
-                charged.append((bucket, rate))
-        return tuple(charged)
+                self._buckets.charge(bucket, rate, tokens, now)
 
     def _choose(self, route: Route, ask: Ask) -> Backend:
         weights = [each.weight for each in route.backends]
@@ -232,7 +243,7 @@ class Decider:
         match: Match,
         ask: Ask,
         fields: Fields,
-        charged: tuple[tuple[object, Rate], ...],
+        taken: tuple[tuple[object, Rate], ...],
     ) -> Forward:
         fields = heads.computed(fields, backend.computed, ask)
         fields = heads.edited(fields, backend.request)
@@ -251,14 +262,14 @@ class Decider:
             tls=tls,
             host=host,
             port=port,
-            is_named=backend.host is not None or _names(route.hostnames, host),
+            is_named=backend.host is not None or names(route.hostnames, host),
             authority=authority,
             method=ask.method,
             target=target,
             fields=fields,
             credentials=credentials,
             reach=host,
-            charged=charged,
+            taken=taken,
         )
 
     def _ours(self, ask: Ask, host: str) -> list[Credential]:
@@ -269,7 +280,7 @@ class Decider:
                 continue
             if credential.when is not None:
                 try:
-                    if not credential.when.is_true(ask.context):
+                    if not credential.when.is_true(ask):
                         continue
                 except CelFailed:
                     continue
@@ -277,7 +288,7 @@ class Decider:
         return found
 
 
-def _names(patterns: tuple[str, ...], host: str) -> bool:
+def names(patterns: tuple[str, ...], host: str) -> bool:
     """Does the document say this very host, and not only a pattern over it? Only of an address: a
     name may come to mean another one."""
     return host in patterns and (":" in host or host.replace(".", "").isdigit())
@@ -353,7 +364,7 @@ def _direct(route: Route, ask: Ask) -> Answer:
     body = direct.body
     if direct.expression is not None:
         try:
-            value = direct.expression.compute(ask.context)
+            value = direct.expression.compute(ask)
         except CelFailed as error:
             raise Refusal(Refused.FILTERS, f"the body could not be computed ({error})") from error
         body = value if isinstance(value, bytes) else str(value).encode()

@@ -80,12 +80,12 @@ def computed(fields: Fields, all_of: Iterable[Computed], ask: Ask) -> Fields:
     for each in all_of:
         for name, expression in each.add:
             try:
-                fields = [*fields, (name, _text(expression.compute(ask.context)))]
+                fields = [*fields, (name, _text(expression.compute(ask)))]
             except (CelFailed, ValueError):
                 fields = without(fields, (name,))
         for name, expression in each.set:
             try:
-                value = _text(expression.compute(ask.context))
+                value = _text(expression.compute(ask))
             except (CelFailed, ValueError):
                 if not name.startswith(":"):
                     fields = without(fields, (name,))

@@ -1,5 +1,6 @@
 """Host names: how they are compared, and which patterns of a document cover them. No I/O."""
 
+import functools
 import ipaddress
 import re
 
@@ -16,6 +17,7 @@ class BadHost(ValueError):
     """Not a host that may stand in a request; the message is fit for the actor."""
 
 
+@functools.lru_cache(maxsize=4096)
 def normalized(host: str) -> str:
     """Lower case, without brackets and the root's dot; an address in its one canonical form.
 

@@ -2,10 +2,19 @@
 
 import pytest
 
-from gateway.egress.cel import CelFailed, Expression, context
+from gateway.egress.cel import CelFailed, Expression
 from lifecycle.strict import NotUnderstood
 
-SEEN = context({"actor": {"namespace": "demo"}, "source": {"address": "10.1.2.3"}})
+
+class _Seen:
+    def __init__(self) -> None:
+        self.memo: dict[object, object] = {}
+
+    def root(self, name: str) -> object | None:
+        return {"actor": {"namespace": "demo"}, "source": {"address": "10.1.2.3"}}.get(name)
+
+
+SEEN = _Seen()
 
 
 @pytest.mark.parametrize(

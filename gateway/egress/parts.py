@@ -1,0 +1,54 @@
+"""What all connections of one proxy share."""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gateway.egress.audit import Audit
+from gateway.egress.credentials.secrets import Secrets
+from gateway.egress.metering.meters import Metering
+from gateway.egress.policies import Policies
+from gateway.egress.resolving import Names
+from gateway.egress.seams import Callers
+from gateway.egress.upstream import Upstreams
+
+if TYPE_CHECKING:
+    from gateway.egress.client import ClientConnection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budgets:
+    """In seconds."""
+
+    head_s: float = 15.0
+    """From a connection's first byte (or the last answer's end) to a whole head."""
+    idle_s: float = 75.0
+    """A connection without a request."""
+    stream_idle_s: float = 3600.0
+    """In which neither side of a request or tunnel sent a byte."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Parts:
+    callers: Callers
+    policies: Policies
+    secrets: Secrets
+    names: Names
+    audit: Audit
+    metering: Metering
+    upstreams: Upstreams = field(default_factory=Upstreams)
+    budgets: Budgets = field(default_factory=Budgets)
+    connections: "set[ClientConnection]" = field(default_factory=set)
+    group: asyncio.TaskGroup | None = None
+    loop: asyncio.AbstractEventLoop = field(init=False)
+    now: float = 0.0
+    """The loop's time at the last tick."""
+
+    def loop_time(self) -> float:
+        return self.loop.time()
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Each of these catches what can be foreseen, and tells who waits for it."""
+        assert self.group is not None
+        self.group.create_task(work, name=name)
