@@ -133,6 +133,7 @@ def _template(document: TemplateDocument) -> Template:
         wake_queue=_count(spec.wake.queue, 1, 65536, "spec.wake.queue"),
         create_on_request=spec.create.on_request,
         waiting_page=spec.wake.waiting_page,
+        egress_policy=_label(spec.egress.policy, "spec.egress.policy"),
     )
 
 
@@ -269,10 +270,6 @@ def _refuse_what_is_to_come(spec: Spec) -> None:
     if spec.snapshot.scope == "full":
         raise NotUnderstood(
             "spec.snapshot.scope", "no runtime class keeps memory yet: write auto or data"
-        )
-    if spec.egress.policy != "default":
-        raise NotUnderstood(
-            "spec.egress.policy", "there is no egress proxy yet: leave it out or write default"
         )
 
 

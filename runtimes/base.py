@@ -77,6 +77,8 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Declared path (`/data`) -> directory of the host that holds its files."""
     read_only: tuple[Path, ...] = ()
     """Further directories of the host to show read-only, at the same path."""
+    shown: tuple[Path, ...] = ()
+    """Directories of rouse's own that are for actors to read, at the same path."""
     resources: Resources = Resources()
     log: Path
     """File that gets stdout and stderr; the driver keeps it under `log_limit`."""

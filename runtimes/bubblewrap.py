@@ -202,6 +202,7 @@ class Bubblewrap:
             *(() if self._privileged else view.network_files()),
             *view.devices(spec.resources.memory_bytes),
             *view.read_only(shown, hidden=[*self._hidden, spec.directory.parent]),
+            *view.shown(spec.shown),
             *view.durable(spec.durable),
             *("--chdir", str(start_in)),
         ]

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 _CONNECT = re.compile(rb"CONNECT ([\x21-\x7e]{1,300}) HTTP/1\.[01]")
 _SCHEME = re.compile(rb"(?:\r\n){0,2}[^ \r\n]+ (?i:(https?))://")
 _TOKEN = re.compile(rb"\r\n(?i:proxy-authorization):[ \t]*([^\r]*)")
+_PATH_TOKEN = re.compile(r"/~([A-Za-z0-9._-]{1,200})(?=[/?]|\Z)")
+"""Before the path of a base URL, for clients that know of no proxy: `http://host:port/~token`."""
 _MOST_WAITING = 128 * 1024
 """Sent by an actor that does not wait for what it asked before."""
 
@@ -479,8 +481,12 @@ class ClientConnection(Wire):
         opening = self._opening
         if opening is not None:
             return self._ask_inside(opening, raw, head)
-        self._know_caller(block)
+        target = head.target.decode()
         scheme = _SCHEME.match(raw)
+        in_path = _PATH_TOKEN.match(target) if scheme is None else None
+        self._know_caller(block, "" if in_path is None else in_path[1])
+        if in_path is not None:
+            target = target[in_path.end() :] or "/"
         if not head.fields.host:
             raise Refusal(Refused.INVALID, "a request without Host")
         if scheme is not None:
@@ -492,9 +498,7 @@ class ClientConnection(Wire):
         else:
             kind, way = "http", Way.BASE_URL
             host, port = hosts.split_port(head.fields.host.decode("latin-1"), 80)
-        return self._ask_of(
-            way, kind, host, port, head.method.decode(), head.target.decode(), fields_of(block)
-        )
+        return self._ask_of(way, kind, host, port, head.method.decode(), target, fields_of(block))
 
     def _ask_inside(self, opening: "Opening", raw: bytes, head: RequestHead) -> Ask:
         scheme = "https" if self.tls is not None else "http"
@@ -553,14 +557,16 @@ class ClientConnection(Wire):
             return [_current(policy, self._opening, listener, ask)]
         return policy.decider.listeners_for(ask)
 
-    def _know_caller(self, block: bytes) -> None:
+    def _know_caller(self, block: bytes, in_path: str = "") -> None:
         """By the actor's own socket, else by its token. Raises Refusal."""
-        if self.caller is not None and block == self._token_block:
+        if self.caller is not None and block == self._token_block and not in_path:
             return
-        given = _TOKEN.findall(block)
+        given = [_token_of(each) for each in _TOKEN.findall(block)]
+        if in_path:
+            given.append(in_path)
         if len(given) > 1:
-            raise Refusal(Refused.BAD_IDENTITY, "more than one Proxy-Authorization")
-        named = self._parts.callers.by_token(_token_of(given[0])) if given else None
+            raise Refusal(Refused.BAD_IDENTITY, "more than one actor token")
+        named = self._parts.callers.by_token(given[0]) if given else None
         if given and named is None:
             raise Refusal(Refused.BAD_IDENTITY, "it is none, or of an actor that was suspended")
         if self._own is not None:

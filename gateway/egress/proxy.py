@@ -86,6 +86,10 @@ class Proxy:
         """A copy of an actor is gone: nothing of it stays, in whatever state it was."""
         for server in self._servers.pop(key, []):
             server.close()
+        self.cut(key)
+
+    def cut(self, key: str) -> None:
+        """End its open calls and connections; it may come again."""
         for each in list(self.parts.connections):
             if each.caller is not None and each.caller.key == key:
                 each.cut()

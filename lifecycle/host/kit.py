@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from lifecycle.catalogue import KnownTemplates
 from lifecycle.host.kept import Kept
 from lifecycle.host.meters import HostMeters
+from lifecycle.host.outbound import Outbound
 from lifecycle.host.places import Places
 from lifecycle.snapshots.vault import Vault
 from placement.leases import Leases
@@ -71,3 +72,5 @@ class Kit:
     settings: HostSettings
     drop_connections: Callable[[object], None]
     """Close the door's idle connections of this pool key (slug and port)."""
+    outbound: Outbound | None = None
+    """None: this worker carries no calls of its actors."""

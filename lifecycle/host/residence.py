@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from lifecycle.errors import ActorBusy, Fenced, LifecycleError, NoSuchActor
 from lifecycle.host.gate import Gate
@@ -22,6 +23,9 @@ from lifecycle.templates import Template
 from placement.errors import TableUnavailable
 from placement.model import ActorId, ActorRecord, Answer, Fence, new_uid
 from runtimes.base import Driver, Exit, Handle, Inspection, RuntimeFailure
+
+if TYPE_CHECKING:
+    from lifecycle.host.outbound import Line
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +88,8 @@ class Residence:
         self.note = Note(actor=actor)
         self._driver: Driver | None = None
         self.handle: Handle | None = None
+        self.line: Line | None = None
+        """Its way out, where there is one."""
 
     def __repr__(self) -> str:
         epoch = self._record.epoch if self._record else "-"
@@ -136,6 +142,10 @@ class Residence:
 
     def may_serve(self) -> bool:
         return self.phase is Phase.RUNNING and self.has_lease()
+
+    def may_call(self) -> bool:
+        """Out into the world: from its start on, as long as nobody else may own it."""
+        return self.phase not in (Phase.FENCED, Phase.GONE) and self.has_lease()
 
     def here(self, *, began: bool = False) -> Here:
         claimant = self.owner.claimant()
@@ -191,6 +201,7 @@ class Residence:
             now=self.clock(),
             tickets=self.gate.tickets,
             waiting=self.gate.waiting,
+            calls=self.gate.calls,
             is_frozen=self.is_frozen,
             last_active=self.gate.last_active,
             order=self.order,
@@ -233,6 +244,9 @@ class Residence:
 
     async def end_sandbox(self) -> None:
         """Kill it as it is; never thawed, so that its files stay what a snapshot of them says."""
+        if self.line is not None and self.kit.outbound is not None:
+            self.kit.outbound.close(self.line.slug)
+            self.line = None
         if self.handle is not None:
             self._drop_connections(self.handle)
             async with asyncio.timeout(self.kit.settings.driver_s):

@@ -19,6 +19,7 @@ from lifecycle.errors import (
     NoSuchTemplate,
     StartFailed,
 )
+from lifecycle.host.outbound import Line, Outfit
 from lifecycle.host.places import Note, boot_id
 from lifecycle.host.readiness import NotReady, wait_ready
 from lifecycle.host.residence import LeaseLost, Residence, Superseded
@@ -54,6 +55,7 @@ async def wake(r: Residence) -> bool:
             fetched = clock()
             spec = _spec(r)
             r.handle = await r.driver.start(spec)
+            await lead_out(r)
             started = clock()
             r.write_note(msgspec.structs.replace(r.note, handle=r.handle))
             await _until_ready(r)
@@ -229,9 +231,34 @@ def _make_copy(r: Residence) -> None:
         r.kit.kept.take(record.uid, record.snapshot, names, copy.durable)
 
 
+def open_line(r: Residence, slug: str, epoch: int) -> Outfit:
+    """Its way out, and what its program must know of it. Raises StartFailed."""
+    outbound, policy = r.kit.outbound, r.template.egress_policy
+    if outbound is None:
+        if policy != "default":
+            raise StartFailed(
+                f"{r.actor} wants egress policy {policy}, and this worker has no egress proxy",
+                actor=r.actor,
+            )
+        return Outfit({}, ())
+    r.line = Line(r, slug, epoch)
+    return outbound.open(
+        r.line,
+        own_network=r.driver.capabilities().own_network,
+        ports=frozenset(r.template.ports.values()),
+    )
+
+
+async def lead_out(r: Residence) -> None:
+    """Raises OSError."""
+    if r.line is not None and r.kit.outbound is not None and r.handle is not None:
+        await r.kit.outbound.lead(r.line, r.handle)
+
+
 def _spec(r: Residence) -> SandboxSpec:
     assert r.copy is not None
     template = r.template
+    out = open_line(r, f"rouse-{r.record.uid}-{r.record.epoch}", r.record.epoch)
     return SandboxSpec(
         actor=str(r.actor),
         uid=r.record.uid,
@@ -239,10 +266,11 @@ def _spec(r: Residence) -> SandboxSpec:
         directory=r.copy.sandbox,
         command=template.command,
         working_dir=template.working_dir,
-        env=template.env,
+        env={**out.env, **template.env},
         ports=template.ports,
         durable=r.copy.directories(template.durable),
         resources=template.resources,
+        shown=out.shown,
         log=r.kit.places.log(r.record.uid),
     )
 

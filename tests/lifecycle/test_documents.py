@@ -163,7 +163,7 @@ def test_idle_never_and_suspend_never() -> None:
         ({"wake": {"queue": 0}}, "spec.wake.queue: 0 is not between 1 and"),
         ({"snapshot": {"every": "5m"}}, "spec.snapshot.every: there are no periodic snapshots yet"),
         ({"snapshot": {"scope": "full"}}, "spec.snapshot.scope: no runtime class keeps memory yet"),
-        ({"egress": {"policy": "openai"}}, "spec.egress.policy: there is no egress proxy yet"),
+        ({"egress": {"policy": "Open AI"}}, "spec.egress.policy: 'Open AI'"),
     ],
 )
 def test_bad_input_is_named_by_its_path(spec: dict[str, Any], message: str) -> None:

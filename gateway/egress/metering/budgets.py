@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from redis.asyncio import Redis
+    from redis.asyncio.cluster import RedisCluster
 
 SLOTS = 60
 """Parts of a window: what is older than it leaves in steps of a sixtieth."""
@@ -40,7 +41,7 @@ def key_of(budget: Budget, actor: Actor) -> str:
 
 
 class RedisLedger:
-    def __init__(self, redis: "Redis") -> None:
+    def __init__(self, redis: "Redis | RedisCluster") -> None:
         folder = files("gateway.egress.metering") / "lua"
         self._spent = redis.register_script((folder / "spent.lua").read_text())
         self._add = redis.register_script((folder / "add.lua").read_text())

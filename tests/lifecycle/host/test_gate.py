@@ -131,3 +131,14 @@ async def test_cutting_calls_whoever_left_a_way_to_be_cut() -> None:
     assert gate.cut_all() == 1 and cut == ["cut"]
     ticket.close()
     assert gate.cut_all() == 0
+
+
+async def test_calls_are_counted_and_cut_by_who_carries_them() -> None:
+    stirs = Stirs()
+    gate = gate_of(stirs)
+    gate.begin_call()
+    gate.begin_call()
+    gate.end_call()
+    assert gate.calls == 1 and stirs.count == 2
+    gate.cut_calls = gate.end_call
+    assert gate.cut_all() == 1 and gate.calls == 0
