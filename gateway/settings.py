@@ -118,6 +118,9 @@ class Egress(_Group, frozen=True, kw_only=True):
     """Name -> document. `default` is for templates that say no other."""
     listen: str = "127.0.0.1:0"
     """For actors that share the worker's network; 0: a port of the kernel's choice, kept."""
+    gateway: str | None = None
+    """host:port where a gateway takes plain HTTP, for calls from actor to actor; `rouse up` knows
+    its own."""
     ca_cert_file: Path | None = None
     """The CA that opened hosts are shown by; None: one made in the data directory."""
     ca_key_file: Path | None = None
@@ -394,6 +397,7 @@ _FORMS: dict[str, Callable[[str], object]] = {
     "edge.proxy_protocol": ipaddress.ip_network,
     "door.advertise": Address.parse,
     "egress.listen": Address.parse,
+    "egress.gateway": _tcp,
     "rpc.advertise": Address.parse,
     "worker.id": lambda text: check_label(text, "it"),
 }

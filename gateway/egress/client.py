@@ -388,8 +388,7 @@ class ClientConnection(Wire):
         try:
             ask = self._ask(raw, head)
             policy = self._policy()
-            listeners = self._listeners(policy, ask)
-            found = policy.decider.decide(ask, listeners, head.fields.named, self._parts.now)
+            found = self._decided_on(policy, ask, head)
             if isinstance(found, Answer):
                 self._answer(found, head, ask, policy)
                 return
@@ -404,6 +403,23 @@ class ClientConnection(Wire):
             self._refuse_asked(Refusal(Refused.INVALID, str(error)), ask, head)
         except Refusal as refusal:
             self._refuse_asked(refusal, ask, head)
+
+    def _decided_on(self, policy: "Policy", ask: Ask, head: RequestHead) -> "Forward | Answer":
+        """Raises Refusal."""
+        siblings = self._parts.siblings
+        if siblings is not None and self._opening is None and siblings.is_one(ask.host):
+            assert self.caller is not None
+            open_calls = sum(
+                1
+                for each in self._parts.connections
+                if each.user is not None
+                and each.caller is not None
+                and each.caller.key == self.caller.key
+            )
+            named = head.fields.named
+            return siblings.forward(ask, policy.document.actors, named, open_calls)
+        listeners = self._listeners(policy, ask)
+        return policy.decider.decide(ask, listeners, head.fields.named, self._parts.now)
 
     def _start(
         self,
@@ -429,6 +445,7 @@ class ClientConnection(Wire):
         route = plan.forward.route
         return (
             plan.signs is None
+            and not plan.forward.once
             and not plan.upgrade
             and len(route.backends) == 1
             and not route.delay_s

@@ -54,6 +54,8 @@ class Forward:
     credentials: tuple[Credential, ...]
     reach: str
     """The host that credentials are judged by."""
+    once: bool = False
+    """Made for this request alone: an equal one is decided anew."""
     taken: tuple[tuple[object, Rate], ...] = ()
     """The buckets that were asked; those of LLM tokens are charged when the use is known."""
 

@@ -60,15 +60,15 @@ def write_files(directory: Path, pems: Iterable[bytes]) -> None:
     ours = b"".join(dict.fromkeys(pems))
     system = _system_roots()
     certificates = _certificates(ours + system)
-    _write(directory / OURS, ours)
-    _write(directory / BUNDLE, ours + system)
+    write_file(directory / OURS, ours)
+    write_file(directory / BUNDLE, ours + system)
     if certificates:
         named = [
             pkcs12.PKCS12Certificate(each, f"ca-{number}".encode())
             for number, each in enumerate(certificates)
         ]
         store = pkcs12.serialize_java_truststore(named, NoEncryption())
-        _write(directory / JAVA, store)
+        write_file(directory / JAVA, store)
 
 
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
@@ -95,7 +95,7 @@ def _system_roots() -> bytes:
     return b""
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes) -> None:
     """In one step: a program that starts now reads the old file or the new one. The inode changes,
     and a sandbox sees it, since what it is shown is the directory."""
     beside = path.with_name(f".{path.name}.new")

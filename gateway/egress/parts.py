@@ -15,6 +15,7 @@ from gateway.egress.upstream import Upstreams
 
 if TYPE_CHECKING:
     from gateway.egress.client import ClientConnection
+    from gateway.egress.siblings import Siblings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,8 @@ class Parts:
     names: Names
     audit: Audit
     metering: Metering
+    siblings: "Siblings | None" = None
+    """None: actors of this worker call no others by name."""
     upstreams: Upstreams = field(default_factory=Upstreams)
     budgets: Budgets = field(default_factory=Budgets)
     connections: "set[ClientConnection]" = field(default_factory=set)

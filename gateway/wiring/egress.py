@@ -22,6 +22,7 @@ from gateway.egress.parts import Parts
 from gateway.egress.policies import Policies
 from gateway.egress.proxy import Proxy
 from gateway.egress.resolving import Names
+from gateway.egress.siblings import Siblings
 from gateway.egress.tokens import ProxyTokens
 from gateway.settings import BadSettings, Settings
 from gateway.wiring.backbone import Part
@@ -32,6 +33,7 @@ from runtimes.netns import socket_in
 
 log = logging.getLogger(__name__)
 
+CALLERS = "callers.pem"
 OWN_PORT = 3128
 """Inside an actor's own network; another one where the actor declares this."""
 
@@ -66,7 +68,10 @@ class Copy:
 class EgressPart:
     """Raises BadSettings, OSError when made: a worker with rules it can't read does not start."""
 
-    def __init__(self, settings: Settings, ledger: Ledger | None) -> None:
+    def __init__(
+        self, settings: Settings, ledger: Ledger | None, caller_seed: bytes | None = None
+    ) -> None:
+        """`caller_seed`: 32 bytes that all workers share, to sign who calls another actor."""
         self._settings = settings
         home = settings.data_dir / "egress"
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -92,6 +97,12 @@ class EgressPart:
         except ValueError as error:
             raise BadSettings(f"egress: {error}") from error
         self.metering = Metering(ledger)
+        self.siblings = Siblings(
+            settings.edge.base_domains, caller_seed or _key(home / "caller.key")
+        )
+        if settings.egress.gateway is not None:
+            at = Address.parse(settings.egress.gateway)
+            self.siblings.gateway = (at.host, at.port)
         self._copies: dict[str, Copy] = {}
         self.proxy = Proxy(
             Parts(
@@ -101,6 +112,7 @@ class EgressPart:
                 names=Names(),
                 audit=Audit(log_file(settings.data_dir)),
                 metering=self.metering,
+                siblings=self.siblings,
             )
         )
         self._write_public()
@@ -113,6 +125,7 @@ class EgressPart:
     def _write_public(self) -> None:
         pems = [pem for policy in self.policies.loaded.values() for pem in policy.ca_pems()]
         outfit.write_files(self.public, pems)
+        outfit.write_file(self.public / CALLERS, self.siblings.public_pem)
 
     def parts(self) -> list[Part]:
         return [("egress proxy", self.proxy.run), ("egress listener", self._listen)]
@@ -146,6 +159,7 @@ class EgressPart:
         line.on_cut(lambda: self.proxy.cut(line.slug))
         host, port = ("127.0.0.1", own_port) if own_network else self.address[:2]
         env = outfit.variables(host, port, self.token_of(line.slug), self.public)
+        env["ROUSE_CALLER_KEY"] = str(self.public / CALLERS)
         return Outfit(env, (self.public,))
 
     async def lead(self, line: Line, handle: Handle) -> None:
@@ -187,7 +201,7 @@ def _key(path: Path) -> bytes:
             file.write(key)
     if len(key) < 32:
         raise BadSettings(f"{path} is damaged: remove it (actors of class process wake anew)")
-    return key
+    return key[:32]
 
 
 def _bound(listen: str, remembered: Path) -> socket.socket:

@@ -78,7 +78,12 @@ async def worker_part(settings: Settings, backbone: Backbone) -> "AsyncIterator[
             from gateway.egress.metering.budgets import RedisLedger
             from gateway.wiring.egress import EgressPart
 
-            egress = EgressPart(settings, RedisLedger(backbone.redis))
+            callers = backbone.keys.callers
+            egress = EgressPart(
+                settings,
+                RedisLedger(backbone.redis),
+                None if callers is None else bytes.fromhex(callers),
+            )
         yield WorkerPart(settings, backbone, places, vault, drivers, collector, egress)
 
 

@@ -212,6 +212,24 @@ def test_what_ignores_the_proxy_has_no_way_out_of_its_own_network(boxed: Actor) 
     assert told["code"] == 7, told
 
 
+def test_an_actor_calls_another_which_wakes_and_learns_who_calls(boxed: Actor) -> None:
+    url = "http://{0}.{1}.actors.internal/"
+    assert boxed.said("curl", "-sS", url.format("a2", "bubblewrap")) == "ok"
+    assert boxed.stage.up.state("a2", "bubblewrap") == "RUNNING"
+    told = boxed.said("curl", "-sS", url.format("a2", "process"))
+    assert told.startswith("authorization failed\n") and "another namespace" in told
+    program = """
+        import os, urllib.request, jwt, json
+        ask = urllib.request.Request("http://a2.bubblewrap.actors.internal/", data=json.dumps(
+            {"argv": ["true"]}).encode(), headers={"X-Rouse-Caller": "forged"})
+        told = urllib.request.urlopen(ask)
+        seen = json.load(told)["caller"]
+        key = open(os.environ["ROUSE_CALLER_KEY"]).read()
+        print(jwt.decode(seen, key, algorithms=["EdDSA"], audience="bubblewrap/a2")["sub"])
+    """
+    assert boxed.python(program) == "bubblewrap/a1\n"
+
+
 def test_another_policy_is_another_world(stage: Stage) -> None:
     told = Actor(stage, "shut").run("curl", "-sS", "https://llm.test/hello")
     assert told["code"] == 56 and "405" in told["err"]

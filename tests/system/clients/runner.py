@@ -24,6 +24,7 @@ class Runner(BaseHTTPRequestHandler):
             env={**os.environ, **asked.get("env", {})},
         )
         told = {"code": done.returncode, "out": done.stdout, "err": done.stderr[-4000:]}
+        told["caller"] = self.headers.get("X-Rouse-Caller", "")
         self._answer(json.dumps(told).encode())
 
     def _answer(self, body: bytes) -> None:
