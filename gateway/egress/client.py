@@ -59,6 +59,36 @@ class Using(Protocol):
     def cut(self) -> None: ...
 
 
+LINGER_S = 2.0
+MOST_CONNECTIONS = 512
+"""Of one copy of an actor: it must not use up the descriptors of all."""
+
+
+class Lingering:
+    """After a last word: what the actor still sends is read and dropped, for a moment."""
+
+    def __init__(self, client: "ClientConnection") -> None:
+        self._client = client
+
+    def on_request(self, data: bytes) -> None:
+        pass
+
+    def on_request_end(self) -> None:
+        self._client.abort()
+
+    def on_client_lost(self) -> None:
+        pass
+
+    def on_client_full(self, is_full: bool) -> None:
+        pass
+
+    def on_expired(self) -> None:
+        self._client.abort()
+
+    def cut(self) -> None:
+        self._client.abort()
+
+
 class ClientConnection(Wire):
     def __init__(self, parts: "Parts", own: "Caller | None" = None) -> None:
         self._parts = parts
@@ -90,6 +120,8 @@ class ClientConnection(Wire):
             self._peer = (str(peer[0]), int(peer[1]))
         self.expires = self._parts.now + self._parts.budgets.head_s
         self._parts.connections.add(self)
+        if self._own is not None:
+            self._parts.open_by[self._own.key] += 1
 
     def on_data(self, data: bytes) -> None:
         if self.user is not None:
@@ -110,6 +142,8 @@ class ClientConnection(Wire):
 
     def on_lost(self, error: Exception | None) -> None:
         self._parts.connections.discard(self)
+        if self.caller is not None:
+            self._parts.leave(self.caller.key)
         user, self.user = self.user, None
         self._last = None
         if user is not None:
@@ -159,11 +193,22 @@ class ClientConnection(Wire):
         if self._buffer and not self._is_reading:
             self._parts.loop.call_soon(self._read)
 
-    def refuse(self, refusal: Refusal, *, close: bool) -> None:
+    def refuse(self, refusal: Refusal, *, close: bool, is_head: bool = False) -> None:
         """The whole answer to the request that is being read or was given up."""
         self.user = None
-        self.write(answer_to(refusal).to_bytes(close=close))
-        self.on_answered(keep=not close)
+        self._say(answer_to(refusal), close=close, is_head=is_head)
+        if not close:
+            self.on_answered(keep=True)
+
+    def _say(self, answer: Answer, *, close: bool, is_head: bool) -> None:
+        self.write(answer.to_bytes(close=close, is_head=is_head))
+        if not close:
+            self.expires = self._parts.now + self._parts.budgets.idle_s
+        elif self.is_open:
+            self.finish_sending()
+            self.user = Lingering(self)
+            self.expires = self._parts.now + LINGER_S
+            self.resume()
 
     def on_expired(self) -> None:
         if self.user is not None:
@@ -595,7 +640,11 @@ class ClientConnection(Wire):
         if self.caller is not None and named.key != self.caller.key:
             # One connection, one actor: what is remembered of it must not serve another.
             raise Refusal(Refused.FORBIDDEN, "this connection is another actor's")
+        if self.caller is None:
+            self._parts.open_by[named.key] += 1
         self.caller, self._token_block = named, block
+        if self._parts.open_by[named.key] > MOST_CONNECTIONS:
+            raise Refusal(Refused.RATE, f"more than {MOST_CONNECTIONS} connections are open")
 
     # Answers of ours.
 
@@ -616,23 +665,14 @@ class ClientConnection(Wire):
             ask,
             _with(line, to=f"{ask.host}:{ask.port}", path=ask.path[:500], status=answer.status),
         )
-        self.write(answer.to_bytes(close=close, is_head=head.method == b"HEAD"))
-        if close:
-            self.close()
-        else:
-            self.expires = self._parts.now + self._parts.budgets.idle_s
+        self._say(answer, close=close, is_head=head.method == b"HEAD")
 
     def _refuse_asked(self, refusal: Refusal, ask: Ask | None, head: RequestHead) -> None:
         to = f"{ask.host}:{ask.port}" if ask is not None else ""
         path = ask.path[:500] if ask is not None else ""
         self._note_refusal(refusal, head.method.decode(), to, path=path)
         close = head.fields.has_body or not head.keeps_alive
-        answer = answer_to(refusal)
-        self.write(answer.to_bytes(close=close, is_head=head.method == b"HEAD"))
-        if close:
-            self.close()
-        else:
-            self.expires = self._parts.now + self._parts.budgets.idle_s
+        self._say(answer_to(refusal), close=close, is_head=head.method == b"HEAD")
 
     def _refuse_here(self, refusal: Refusal, method: str, to: str) -> None:
         """A CONNECT: the connection stays, so that a client may come again with its token."""
@@ -646,8 +686,7 @@ class ClientConnection(Wire):
         what = Refused.TOO_LARGE if error.fault is Fault.HEAD_TOO_LARGE else Refused.INVALID
         refusal = Refusal(what, error.message)
         self._note_refusal(refusal, "", "")
-        self.write(answer_to(refusal).to_bytes(close=True))
-        self.close()
+        self._say(answer_to(refusal), close=True, is_head=False)
 
     def _note_refusal(self, refusal: Refusal, method: str, to: str, *, path: str = "") -> None:
         decision = "fail" if refusal.what.status >= 500 else "deny"

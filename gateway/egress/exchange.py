@@ -3,6 +3,7 @@
 Everything that may end it (answer, either side lost, time, a cut) comes through `_end`, once.
 """
 
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _KEPT = 64 * 1024
 """Sent and kept, to be sent again when a kept connection was closed under it."""
+_CHUNKING = re.compile(rb"\r\ntransfer-encoding:[^\r]*")
 _WAITING = 256 * 1024
 """Of a body, before there is a connection to send it to."""
 
@@ -70,6 +72,7 @@ class Exchange:
         """An answer's head that is not whole."""
         self._answer: AnswerHead | None = None
         self._answer_body: Body = NO_BODY
+        self._dechunks = False
         self._is_ended = False
         self._bytes_out = self._bytes_in = 0
         self._call: Call | None = call_of(
@@ -215,8 +218,12 @@ class Exchange:
             return
         self._bytes_in += end - start
         piece = data[start:end] if start or end < len(data) else data
-        if self._tap is not None:
-            self._tap.feed(body.take_data() if isinstance(body, ChunkedBody) else piece)
+        if self._tap is not None or self._dechunks:
+            inner = body.take_data() if isinstance(body, ChunkedBody) else piece
+            if self._tap is not None:
+                self._tap.feed(inner)
+            if self._dechunks:
+                piece = inner
         if out or piece:
             if body.is_done and not (self._keeps_alive and self._body.is_done):
                 self._client.write_last(out + piece)
@@ -254,7 +261,9 @@ class Exchange:
         if framing is Framing.LENGTH:
             self._answer_body = LengthBody(head.length or 0)
         elif framing is Framing.CHUNKED:
-            self._answer_body = ChunkedBody(with_spans=self._call is not None)
+            self._dechunks = not self._minor  # RFC 9112, section 6.1: HTTP/1.0 knows no chunks
+            spans = self._call is not None or self._dechunks
+            self._answer_body = ChunkedBody(with_spans=spans)
         elif framing is Framing.UNTIL_CLOSE:
             self._answer_body = UntilClose()
         if framing is Framing.UNTIL_CLOSE or (framing is Framing.CHUNKED and not self._minor):
@@ -269,6 +278,8 @@ class Exchange:
                 head.block, head.named, edits, route.answered, self._plan.ask
             )
             upstream.last_edited = (head, block)
+        if self._dechunks:
+            block = _CHUNKING.sub(b"", block)
         if self._call is not None and head.status == 200:
             self._tap = self._make_tap(head)
         if self._keeps_alive and self._body.is_done:
@@ -392,7 +403,11 @@ class Exchange:
         if has_answered:
             self._client.abort()
         else:
-            self._client.refuse(refusal, close=not self._body.is_done or not self._keeps_alive)
+            self._client.refuse(
+                refusal,
+                close=not self._body.is_done or not self._keeps_alive,
+                is_head=self._method == b"HEAD",
+            )
 
     def _finish(self, *, is_clean: bool) -> None:
         upstream, self._upstream = self._upstream, None

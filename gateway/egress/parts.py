@@ -1,6 +1,7 @@
 """What all connections of one proxy share."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -43,10 +44,17 @@ class Parts:
     upstreams: Upstreams = field(default_factory=Upstreams)
     budgets: Budgets = field(default_factory=Budgets)
     connections: "set[ClientConnection]" = field(default_factory=set)
+    open_by: Counter[str] = field(default_factory=Counter)
+    """Connections by copy."""
     group: asyncio.TaskGroup | None = None
     loop: asyncio.AbstractEventLoop = field(init=False)
     now: float = 0.0
     """The loop's time at the last tick."""
+
+    def leave(self, key: str) -> None:
+        self.open_by[key] -= 1
+        if self.open_by[key] <= 0:
+            del self.open_by[key]
 
     def loop_time(self) -> float:
         return self.loop.time()

@@ -152,6 +152,18 @@ class Wire(asyncio.Protocol):
         elif self.transport is not None and not self._is_done:
             self.transport.write_eof()
 
+    def finish_sending(self) -> None:
+        """Our last word is said. What comes still is heard as it is, without its TLS: it is only
+        to be thrown away, since a close over unread bytes would take our last word with it."""
+        if self.transport is None or self._is_done:
+            return
+        if self.tls is not None:
+            self.tls.close()
+            self._flush()
+            self.tls = None
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+
     def close(self) -> None:
         """Once what was written is out."""
         if self.transport is not None and not self._is_done:

@@ -41,7 +41,7 @@ class SecretUnavailable(Exception):
 Fetch = Callable[[Source, "Secrets"], Awaitable[Fetched]]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class _Held:
     value: str
     until: float

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.egress import client
 from gateway.egress.parts import Budgets
 from tests.gateway.egress.world import World, auth, intercept, ok, origin, running
 
@@ -361,3 +362,34 @@ async def test_a_rate_limit_counts_repeated_requests(tmp_path: Path) -> None:
                 statuses.append((await talk.whole())[0])
             assert statuses == [200, 200, 429]
             talk.close()
+
+
+async def test_an_actor_has_a_bounded_number_of_connections(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "MOST_CONNECTIONS", 3)
+    async with origin(tmp_path) as out, running(tmp_path, intercept(out.port, out.ca)) as world:
+        answers = [(await world.connect("api.test:443")).answer[9:12] for _ in range(5)]
+        assert answers == [b"200"] * 3 + [b"429"] * 2
+        assert (await world.connect("api.test:443", "t2")).answer[9:12] == b"200"
+
+
+async def test_a_refusal_is_heard_over_a_body_that_is_still_sent(tmp_path: Path) -> None:
+    async with origin(tmp_path) as out, running(tmp_path, intercept(out.port, out.ca)) as world:
+        talk = await world.connect("api.test:443")
+        await talk.tls(world.client_tls(), "api.test")
+        talk.say("POST /../x HTTP/1.1\r\nHost: api.test\r\nContent-Length: 3000000\r\n\r\n")
+        for _ in range(30):
+            talk.say(b"x" * 100_000)
+        status, _head, body = await talk.whole()
+        assert status == 400 and body.startswith(b"invalid request\n")
+
+
+async def test_a_refused_head_request_gets_no_body(tmp_path: Path) -> None:
+    async with origin(tmp_path) as out, running(tmp_path, intercept(out.port, out.ca)) as world:
+        talk = await world.connect("api.test:443")
+        await talk.tls(world.client_tls(), "api.test")
+        for path in ("/../x", "/good"):
+            talk.say(f"HEAD {path} HTTP/1.1\r\nHost: api.test\r\n\r\n")
+        assert (await talk.head()).startswith(b"HTTP/1.1 400 ")
+        assert (await talk.head()).startswith(b"HTTP/1.1 200 ")

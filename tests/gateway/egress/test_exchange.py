@@ -216,3 +216,15 @@ async def test_an_upgrade_that_nobody_asked_for_is_refused(tmp_path: Path) -> No
             talk.say("GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")
             assert (await talk.whole())[0] == 502
             talk.close()
+
+
+async def test_an_http_1_0_client_gets_what_is_inside_the_chunks(tmp_path: Path) -> None:
+    answer = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    answer += b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+    async with origin(tmp_path, lambda _h, _b: answer) as out:
+        async with running(tmp_path, intercept(out.port, out.ca)) as world:
+            talk = await _inside(world)
+            talk.say("GET / HTTP/1.0\r\nHost: api.test\r\n\r\n")
+            head = await talk.head()
+            assert b"transfer-encoding" not in head and b"connection: close" in head
+            assert await talk.rest() == b"abcde"
