@@ -73,6 +73,11 @@ class Expression:
             return self._program.execute(values)
         except (ValueError, KeyError, TypeError, RuntimeError, ArithmeticError) as error:
             raise CelFailed(_first(error)) from error
+        except BaseException as error:
+            # A panic of the library is no Exception; what an actor sends must not end a worker.
+            if type(error).__name__ == "PanicException":
+                raise CelFailed("the CEL library broke") from error
+            raise
 
     def is_true(self, seen: "Seen") -> bool:
         """Raises CelFailed, also for an answer that is no boolean."""

@@ -650,7 +650,7 @@ class ClientConnection(Wire):
 
     def _decide(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._is_deciding = True
-        self._parts.spawn(work, name)
+        self._parts.spawn(work, name, self.abort)
 
     def _decided(self) -> None:
         self._is_deciding = False

@@ -103,7 +103,7 @@ class Exchange:
         if upstream is not None:
             self._go(upstream)
         else:
-            self._parts.spawn(self._connect(), "connect for an actor")
+            self._parts.spawn(self._connect(), "connect for an actor", self._client.abort)
 
     def on_request(self, data: bytes) -> None:
         body = self._body
@@ -338,7 +338,7 @@ class Exchange:
         if is_stale and self._answer is None and not self._held and self._kept:
             # Closed by the server while it was kept: nothing of an answer came, so once more.
             self._waiting, self._kept = [self._kept], None
-            self._parts.spawn(self._connect(), "connect again for an actor")
+            self._parts.spawn(self._connect(), "connect again for an actor", self._client.abort)
             return
         self.fail(Refusal(Refused.UPSTREAM, "the connection was closed before the answer's end"))
 

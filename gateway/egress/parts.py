@@ -1,8 +1,9 @@
 """What all connections of one proxy share."""
 
 import asyncio
+import logging
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from gateway.egress.upstream import Upstreams
 if TYPE_CHECKING:
     from gateway.egress.client import ClientConnection
     from gateway.egress.siblings import Siblings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +62,18 @@ class Parts:
     def loop_time(self) -> float:
         return self.loop.time()
 
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Each of these catches what can be foreseen, and tells who waits for it."""
+    def spawn(
+        self, work: Coroutine[Any, Any, None], name: str, broke: Callable[[], None] = lambda: None
+    ) -> None:
+        """Each catches what can be foreseen, and tells who waits for it. What cannot be is logged
+        and ends what it was done for (`broke`): never the proxy, which serves others too."""
         assert self.group is not None
-        self.group.create_task(work, name=name)
+        self.group.create_task(_guarded(work, name, broke), name=name)
+
+
+async def _guarded(work: Coroutine[Any, Any, None], name: str, broke: Callable[[], None]) -> None:
+    try:
+        await work
+    except Exception:
+        log.exception("egress broke", extra={"what": name})
+        broke()

@@ -156,7 +156,10 @@ class Policies:
     async def run(self, look_s: float = LOOK_S) -> None:
         while True:
             await asyncio.sleep(look_s)
-            await self.look()
+            try:
+                await self.look()
+            except Exception:
+                log.exception("egress policies could not be looked at")
 
 
 def _backends(document: Document) -> Iterable[Backend]:

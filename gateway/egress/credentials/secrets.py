@@ -140,6 +140,10 @@ class Secrets:
             why = str(error) if isinstance(error, SecretUnavailable) else type(error).__name__
             log.warning("secret could not be fetched", extra={"why": why})
             return
+        except Exception:
+            # Not foreseen, so it may hold anything: without the traceback's values, but its place.
+            log.exception("secret source broke")
+            return
         now = time.monotonic()
         if self._held.get(source, _NOTHING).value != fetched.value:
             self.version += 1
