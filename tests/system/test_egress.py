@@ -289,3 +289,15 @@ def _memory(pid: int) -> bytes:
                 memory.seek(begin)
                 pieces.append(memory.read(min(end - begin, 64 << 20)))
     return b"".join(pieces)
+
+
+def test_programs_that_outlive_their_worker_keep_their_way_out(stage: Stage) -> None:
+    before = {}
+    for ns in CLASSES:
+        before[ns] = Actor(stage, ns).said("sh", "-c", "echo $PPID $HTTPS_PROXY")
+    stage.up.kill()
+    stage.up.start().ready()
+    for ns in CLASSES:
+        one = Actor(stage, ns)
+        assert one.said("sh", "-c", "echo $PPID $HTTPS_PROXY") == before[ns], "it woke anew"
+        assert one.said("curl", "-sS", "https://llm.test/hello") == "hello"

@@ -140,9 +140,8 @@ class Secrets:
             why = str(error) if isinstance(error, SecretUnavailable) else type(error).__name__
             log.warning("secret could not be fetched", extra={"why": why})
             return
-        except Exception:
-            # Not foreseen, so it may hold anything: without the traceback's values, but its place.
-            log.exception("secret source broke")
+        except Exception as error:  # noqa: BLE001 # its words may hold a secret
+            log.error("secret source broke", extra={"why": type(error).__name__})
             return
         now = time.monotonic()
         if self._held.get(source, _NOTHING).value != fetched.value:
