@@ -27,7 +27,7 @@ class CelFailed(Exception):
 class Expression:
     """Raises NotUnderstood when made of what is not CEL, or names what there is not."""
 
-    __slots__ = ("_functions", "_program", "_roots", "source")
+    __slots__ = ("_functions", "_program", "roots", "source")
 
     def __init__(self, source: str, path: str) -> None:
         self.source = source
@@ -38,7 +38,7 @@ class Expression:
         self._check(path)
         # Only what it names is made for it: a context with everything costs more than the rest of
         # a decision.
-        self._roots = tuple(name for name in self._program.variables() if name in NAMES)
+        self.roots = tuple(name for name in self._program.variables() if name in NAMES)
         named = {name for name in self._program.functions() if _WORD.fullmatch(name)}
         self._functions = not named <= _CORE
 
@@ -56,7 +56,7 @@ class Expression:
 
     def compute(self, seen: "Seen") -> Any:  # whatever the expression gives
         """Raises CelFailed."""
-        if self._roots != ("actor",):
+        if self.roots != ("actor",):
             return self._compute(seen)
         memo = seen.memo
         if self not in memo:
@@ -66,7 +66,7 @@ class Expression:
         return memo[self]
 
     def _compute(self, seen: "Seen") -> Any:
-        values = {name: value for name in self._roots if (value := seen.root(name)) is not None}
+        values = {name: value for name in self.roots if (value := seen.root(name)) is not None}
         try:
             if self._functions:
                 return self._program.execute(_with_functions(values))

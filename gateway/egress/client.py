@@ -36,7 +36,7 @@ from gateway.ingress.codec.request import (
 if TYPE_CHECKING:
     from gateway.egress.config.model import Listener
     from gateway.egress.deciding import Forward, Opening
-    from gateway.egress.parts import Parts
+    from gateway.egress.parts import Known, Parts
     from gateway.egress.plan import Plan
     from gateway.egress.policies import Policy
     from gateway.egress.seams import Caller
@@ -46,6 +46,8 @@ _SCHEME = re.compile(rb"(?:\r\n){0,2}[^ \r\n]+ (?i:(https?))://")
 _TOKEN = re.compile(rb"\r\n(?i:proxy-authorization):[ \t]*([^\r]*)")
 _PATH_TOKEN = re.compile(r"/~([A-Za-z0-9._-]{1,200})(?=[/?]|\Z)")
 """Before the path of a base URL, for clients that know of no proxy: `http://host:port/~token`."""
+_LONGEST_KEPT = 4096
+"""Of a head that is remembered for other connections."""
 _MOST_WAITING = 128 * 1024
 """Sent by an actor that does not wait for what it asked before."""
 
@@ -103,7 +105,7 @@ class ClientConnection(Wire):
         self._opening: Opening | None = None
         self._connect_fields: Fields = []
         self._known: RequestFields = NO_FIELDS
-        self._last: tuple[bytes, RequestHead, Plan, Policy] | None = None
+        self._last: Known | None = None
         self._token_block = b""
         self._peer = ("", 0)
 
@@ -242,7 +244,7 @@ class ClientConnection(Wire):
 
     def _read_one(self) -> bool:
         """False when more bytes are needed, or no more are wanted."""
-        data, last = self._buffer, self._last
+        data, last = self._buffer, self._last or self._remembered()
         if last is not None and data.startswith(last[0]):
             raw, head, plan, policy = last
             if self._is_fresh(plan, policy):
@@ -264,6 +266,15 @@ class ClientConnection(Wire):
         self._buffer = data[found.size :]
         self._begin(data[: found.size], found)
         return True
+
+    def _remembered(self) -> "Known | None":
+        """What another connection of this actor to this host began with: clients that open one for
+        each request ask the same things."""
+        opening, caller = self._opening, self.caller
+        end = self._buffer.find(b"\r\n\r\n") + 4
+        if opening is None or caller is None or not 4 <= end <= _LONGEST_KEPT:
+            return None
+        return self._parts.plans.get((caller.key, opening.host, opening.port, self._buffer[:end]))
 
     def _is_fresh(self, plan: "Plan", policy: "Policy") -> bool:
         caller = self.caller
@@ -482,6 +493,10 @@ class ClientConnection(Wire):
         )  # fmt: skip
         if self._may_repeat(plan, policy, head):
             self._last = (raw, head, plan, policy)
+            opening = self._opening
+            if opening is not None and len(raw) <= _LONGEST_KEPT and not policy.sees_source:
+                key = (self.caller.key, opening.host, opening.port, raw)
+                self._parts.plans.keep(key, self._last)
         rest, self._buffer = self._buffer, b""
         self._exchange(head, plan, policy, rest)
 

@@ -5,12 +5,14 @@ the policy is not there, and nothing goes out under its name.
 """
 
 import asyncio
+import dataclasses
 import logging
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from random import Random
 
+from gateway.egress.cel import Expression
 from gateway.egress.certs import Authority, server_context
 from gateway.egress.config.model import Backend, Document, Listener, ListenerTls, Source
 from gateway.egress.config.reading import read
@@ -44,6 +46,8 @@ class Policy:
         self.decider = Decider(document, Buckets(), Random())
         self.contexts = contexts
         self.prices = prices
+        self.sees_source = any("source" in each.roots for each in expressions(document))
+        """Some rule looks at the connection, so what holds for one may not for another."""
         self._authorities = authorities
         self._fixed = fixed
 
@@ -160,6 +164,18 @@ class Policies:
                 await self.look()
             except Exception:
                 log.exception("egress policies could not be looked at")
+
+
+def expressions(part: object) -> Iterator[Expression]:
+    """Every one in a document."""
+    if isinstance(part, Expression):
+        yield part
+    elif isinstance(part, tuple):
+        for each in part:
+            yield from expressions(each)
+    elif dataclasses.is_dataclass(part):
+        for field in dataclasses.fields(part):
+            yield from expressions(getattr(part, field.name))
 
 
 def _backends(document: Document) -> Iterable[Backend]:

@@ -87,6 +87,7 @@ class Proxy:
         for server in self._servers.pop(key, []):
             server.close()
         self.cut(key)
+        self.parts.plans.forget(key)
 
     def cut(self, key: str) -> None:
         """End its open calls and connections; it may come again."""
