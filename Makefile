@@ -7,7 +7,7 @@ DEV := .venv/.dev.stamp
 COMPILED := .venv/compiled
 SOURCES := $(shell find gateway lifecycle placement runtimes -type f -not -name '*.pyc')
 
-.PHONY: demo setup tools compiled test test-compiled check format model chaos fuzz loadtest bench profile bench-placement bench-wake clean
+.PHONY: demo setup tools compiled test test-compiled check format model chaos fuzz loadtest bench profile bench-placement bench-wake bench-egress clean
 .DEFAULT_GOAL := setup
 
 setup: $(RUN)
@@ -80,6 +80,9 @@ bench-placement: $(DEV)
 
 bench-wake: $(DEV)
 	@$(BIN)/python -m scripts.bench_wake $(ARGS)
+
+bench-egress: $(DEV)
+	@$(BIN)/python -m scripts.bench_egress $(ARGS)
 
 clean:
 	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

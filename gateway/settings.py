@@ -17,7 +17,14 @@ from gateway import places
 from gateway.entry_settings import Auth, Budgets, Limits, Tls, check_auth, check_tls
 from lifecycle.quantities import Size
 from lifecycle.strict import NotUnderstood, convert, nearest
-from lifecycle.trust import Address, BadAddress, Exposed, check_exposure, check_key
+from lifecycle.trust import (
+    Address,
+    BadAddress,
+    Exposed,
+    check_exposure,
+    check_key,
+    is_loopback,
+)
 from placement.model import check_label
 
 Role = Literal["up", "gateway", "worker", "controller"]
@@ -109,6 +116,21 @@ class Worker(_Group, frozen=True, kw_only=True):
     """Runtime class for templates that say `auto`."""
 
 
+class Egress(_Group, frozen=True, kw_only=True):
+    """What actors send out (docs/egress.md); without policies they go out as they can."""
+
+    policies: dict[str, Path] = msgspec.field(default_factory=dict)
+    """Name -> document. `default` is for templates that say no other."""
+    listen: str = "127.0.0.1:0"
+    """For actors that share the worker's network; 0: a port of the kernel's choice, kept."""
+    gateway: str | None = None
+    """host:port where a gateway takes plain HTTP, for calls from actor to actor; `rouse up` knows
+    its own."""
+    ca_cert_file: Path | None = None
+    """The CA that opened hosts are shown by; None: one made in the data directory."""
+    ca_key_file: Path | None = None
+
+
 class Lease(_Group, frozen=True, kw_only=True):
     ttl_s: float = 10.0
     """How long a worker that stops answering keeps its actors."""
@@ -132,6 +154,7 @@ class FileSettings(_Group, frozen=True, kw_only=True):
     redis: Redis = Redis()
     snapshots: Snapshots = msgspec.field(default_factory=Snapshots)
     worker: Worker = msgspec.field(default_factory=Worker)
+    egress: Egress = msgspec.field(default_factory=Egress)
     lease: Lease = Lease()
     log: Log = Log()
     data_dir: Path = Path()
@@ -349,10 +372,25 @@ def _check(settings: Settings, sources: Mapping[str, str]) -> None:
                     reads(text)
         except ValueError as error:
             raise refuse(name, error) from error
+    for name, why in _check_egress(settings.egress):
+        raise refuse(f"egress.{name}", why)
     for name, why in check_auth(settings.edge.auth):
         raise refuse(f"edge.auth.{name}", why)
     for name, why in check_tls(settings.edge.tls):
         raise refuse(f"edge.tls.{name}", why)
+
+
+def _check_egress(egress: Egress) -> Iterator[tuple[str, str]]:
+    for name in egress.policies:
+        try:
+            check_label(name, "a policy's name")
+        except ValueError as error:
+            yield "policies", str(error)
+    if (egress.ca_cert_file is None) != (egress.ca_key_file is None):
+        yield "ca_key_file", "goes with ca_cert_file"
+    address = Address.parse(egress.listen)
+    if address.is_unix or not is_loopback(address.host):
+        yield "listen", f"{egress.listen} is not this machine alone: only its actors may come"
 
 
 def _tcp(text: str) -> None:
@@ -371,6 +409,8 @@ _FORMS: dict[str, Callable[[str], object]] = {
     "edge.trusted_proxies": ipaddress.ip_network,
     "edge.proxy_protocol": ipaddress.ip_network,
     "door.advertise": Address.parse,
+    "egress.listen": Address.parse,
+    "egress.gateway": _tcp,
     "rpc.advertise": Address.parse,
     "worker.id": lambda text: check_label(text, "it"),
 }

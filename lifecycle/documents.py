@@ -113,7 +113,6 @@ def _template(document: TemplateDocument) -> Template:
     spec, metadata = document.spec, document.metadata
     ports = _ports(spec.ports)
     freeze_s, suspend_s = _idle(spec.idle)
-    _refuse_what_is_to_come(spec)
     return Template(
         namespace=_label(metadata.namespace, "metadata.namespace"),
         name=_label(metadata.name, "metadata.name"),
@@ -137,6 +136,7 @@ def _template(document: TemplateDocument) -> Template:
         fallback=spec.snapshot.fallback,
         create_on_request=spec.create.on_request,
         waiting_page=spec.wake.waiting_page,
+        egress_policy=_label(spec.egress.policy, "spec.egress.policy"),
     )
 
 
@@ -287,15 +287,6 @@ def _every(every: Duration) -> float | None:
     if not every:
         return None
     return _between(every, 1, 7 * 86400, "spec.snapshot.every")
-
-
-def _refuse_what_is_to_come(spec: Spec) -> None:
-    """The form has these fields, this version nothing behind them: taken and not done they would
-    be a promise, of safety even."""
-    if spec.egress.policy != "default":
-        raise NotUnderstood(
-            "spec.egress.policy", "there is no egress proxy yet: leave it out or write default"
-        )
 
 
 def _between(duration: Duration, least_s: float, most_s: float, path: str) -> float:

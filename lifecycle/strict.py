@@ -83,7 +83,7 @@ def _known_at(wanted: object, path: str) -> set[str]:
     here = {wanted}
     for field, _index in _SEGMENT.findall(path):
         deeper: set[object] = set()
-        for kind in _alternatives(here):
+        for kind in alternatives(here):
             if field and _is_struct(kind):
                 deeper |= {
                     known.type
@@ -95,20 +95,20 @@ def _known_at(wanted: object, path: str) -> set[str]:
         here = deeper
     return {
         known.encode_name
-        for kind in _alternatives(here)
+        for kind in alternatives(here)
         if _is_struct(kind)
         for known in msgspec.structs.fields(kind)
     }
 
 
-def _alternatives(kinds: set[object]) -> list[typing.Any]:  # types as values have no better type
+def alternatives(kinds: set[object]) -> list[typing.Any]:  # types as values have no better type
     flat: list[typing.Any] = []
     for kind in kinds:
         origin = typing.get_origin(kind)
         if origin in (typing.Union, types.UnionType):
-            flat += _alternatives(set(typing.get_args(kind)))
+            flat += alternatives(set(typing.get_args(kind)))
         elif origin is typing.Annotated:
-            flat += _alternatives({typing.get_args(kind)[0]})
+            flat += alternatives({typing.get_args(kind)[0]})
         else:
             flat.append(kind)
     return flat

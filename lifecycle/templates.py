@@ -59,6 +59,8 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     the program anew from its files."""
     create_on_request: bool = False
     waiting_page: bool = False
+    egress_policy: str = "default"
+    """Name of the rules for what it sends out, in the worker's settings."""
 
     @property
     def key(self) -> str:

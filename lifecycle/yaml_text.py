@@ -10,7 +10,7 @@ from lifecycle.strict import NotUnderstood
 _Base: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _Loader(_Base):  # type: ignore[misc]  # which of the two it is, is known only at run time
+class Loader(_Base):  # type: ignore[misc]  # which of the two it is, is known only at run time
     """Refuses what YAML would let pass: the last of two equal keys winning in silence."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -28,10 +28,11 @@ class _Loader(_Base):  # type: ignore[misc]  # which of the two it is, is known 
         return made
 
 
-def load_all(text: str | bytes) -> Iterator[object]:
-    """Each document of the stream as builtins. Raises NotUnderstood."""
+def load_all(text: str | bytes, loader: type[Loader] = Loader) -> Iterator[object]:
+    """Each document of the stream as builtins. Raises NotUnderstood. `loader`: one that does more
+    to what it reads."""
     try:
-        yield from yaml.load_all(text, Loader=_Loader)
+        yield from yaml.load_all(text, Loader=loader)
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise NotUnderstood("", f"{line}not YAML: {error.problem or error.context}") from error

@@ -82,6 +82,8 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Declared path (`/data`) -> directory of the host that holds its files."""
     read_only: tuple[Path, ...] = ()
     """Further directories of the host to show read-only, at the same path."""
+    shown: tuple[Path, ...] = ()
+    """Directories of rouse's own that are for actors to read, at the same path."""
     resources: Resources = Resources()
     log: Path
     """File that gets stdout and stderr; the driver keeps it under `log_limit`."""
@@ -110,6 +112,10 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def sockaddr(self) -> tuple[str, int]:
         return (self.host, self.port)
+
+    @property
+    def has_own_network(self) -> bool:
+        return self.netns_pid is not None or self.netns_path is not None
 
     def open_socket(self) -> socket.socket:
         """A non-blocking, unconnected TCP socket in the right network namespace.
@@ -187,6 +193,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     isolation: int
     """0 none, 1 namespaces of the host kernel, 2 own kernel, 3 own machine: `auto` takes most."""
     own_network: bool
+    near: str = "127.0.0.1"
+    """In a network of its own: where the actor reaches what listens on the worker's side of it, in
+    the namespace that its endpoints lead to."""
     survives_worker: bool
     """Sandboxes outlive the worker's process and can be re-attached by handle."""
     keeps: tuple[str, ...]

@@ -80,6 +80,7 @@ class Gvisor:
             scopes=(Scope.FULL, Scope.DATA),
             isolation=2,
             own_network=True,
+            near=netpair.WORKER,
             survives_worker=True,
             keeps=(
                 "own kernel (systrap), mounts, processes and network; system read-only",
@@ -271,6 +272,7 @@ class Gvisor:
         if spec.working_dir is not None:
             places.append(spec.working_dir)
         system = [view.Shown(path, path, ()) for path in rootfs.directories()]
+        given = [view.Shown(path, path, ()) for path in spec.shown]
         hidden = [*self._hidden, spec.directory.parent]
         return oci.config(
             root=self._base,
@@ -279,7 +281,7 @@ class Gvisor:
             cwd=str(spec.working_dir or next(iter(spec.durable), "/tmp")),
             user=rootfs.USER,
             mounts=oci.mounts(
-                [*system, *view.shown(places, hidden)],
+                [*system, *view.shown(places, hidden), *given],
                 spec.durable,
                 seat.about,
                 spec.resources.memory_bytes,

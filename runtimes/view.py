@@ -129,6 +129,11 @@ def read_only(places: Iterable[Path], hidden: Iterable[Path]) -> list[str]:
     return options
 
 
+def for_actors(places: Iterable[Path]) -> list[str]:
+    """Directories of rouse's own that are meant for actors, so never covered."""
+    return [option for place in places for option in ("--ro-bind", str(place), str(place))]
+
+
 def durable(directories: Mapping[str, Path]) -> list[str]:
     return [
         option

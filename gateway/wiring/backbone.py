@@ -38,6 +38,8 @@ class Keys:
     door: str | None = field(repr=False)
     actors: str | None = field(repr=False)
     """Signs tokens for actors."""
+    callers: str | None = field(default=None, repr=False)
+    """Signs who calls another actor."""
 
     @classmethod
     def of(cls, shared: str | None) -> "Keys":
@@ -52,6 +54,7 @@ class Keys:
             rpc=derived("rouse rpc"),
             door=derived("rouse door"),
             actors=derived("rouse actor tokens"),
+            callers=derived("rouse actor callers"),
         )
 
 

@@ -117,6 +117,8 @@ async def _up(settings: Settings, *, demo: bool, once: bool) -> int:
             nonlocal result
             await worker.host.registered.wait()
             at = await edge.listen(shared=others.count > 0)
+            if worker.egress is not None and not settings.edge.tls.is_on:
+                worker.egress.siblings.gateway = (_reached(at.host), at.port)
             others.begin(at)
             admin_url = _url(control.at)
             _leave_admin_url(settings, admin_url, stack)
@@ -260,6 +262,11 @@ def _say_up(settings: Settings, edge: Address, admin: Address) -> None:
     _say(f"rouse is up: {scheme}://<actor>.<namespace>.{base}:{edge.port}/{taken}")
     _say(f"admin API:   {_url(admin)}{_moved(settings.admin.listen, admin)}")
     _say(f"data:        {settings.data_dir}")
+
+
+def _reached(host: str) -> str:
+    """By this machine itself, where it listens for everybody."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
 
 
 def _moved(wanted: str, at: Address) -> str:

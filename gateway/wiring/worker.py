@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prometheus_client.core import Metric
 
@@ -30,6 +31,9 @@ from lifecycle.trust import Address, is_guarded
 from lifecycle.upkeep import Upkeep
 from runtimes.base import Driver, RuntimeClass
 from runtimes.registry import available
+
+if TYPE_CHECKING:
+    from gateway.wiring.egress import EgressPart
 
 
 def store_url(settings: Settings) -> str:
@@ -68,7 +72,19 @@ async def worker_part(settings: Settings, backbone: Backbone) -> "AsyncIterator[
         store = open_store(store_url(settings))
         stack.push_async_callback(store.close)
         collector = Collector(store, snapshot_keys(settings))
-        yield WorkerPart(settings, backbone, places, vault, drivers, collector)
+        egress = None
+        if settings.egress.policies:
+            # Here: CEL and certificates cost a start 100 ms that most have no use for.
+            from gateway.egress.metering.budgets import RedisLedger
+            from gateway.wiring.egress import EgressPart
+
+            callers = backbone.keys.callers
+            egress = EgressPart(
+                settings,
+                RedisLedger(backbone.redis),
+                None if callers is None else bytes.fromhex(callers),
+            )
+        yield WorkerPart(settings, backbone, places, vault, drivers, collector, egress)
 
 
 class WorkerPart:
@@ -80,10 +96,12 @@ class WorkerPart:
         vault: Vault,
         drivers: dict[RuntimeClass, Driver],
         collector: Collector,
+        egress: "EgressPart | None" = None,
     ) -> None:
         self._settings = settings
         self._backbone = backbone
         self.vault = vault
+        self.egress = egress
         kit = Kit(
             table=backbone.table,
             leases=backbone.leases,
@@ -95,6 +113,7 @@ class WorkerPart:
             meters=HostMeters(),
             settings=HostSettings(slots=settings.worker.slots, runtime=settings.worker.runtime),
             drop_connections=self._drop,
+            outbound=egress,
         )
         self.host = Host(kit, worker=places.worker_id(settings.worker.id))
         self.host.labels = dict(settings.worker.labels)
@@ -119,12 +138,13 @@ class WorkerPart:
         )
 
     def parts(self) -> list[Part]:
-        return [
+        parts = [
             ("door", self.relay.run),
             ("host", self._serve),
             ("upkeep", self._upkeep.run),
             *((f"runtime {kind}", driver.run) for kind, driver in self._drivers.items()),
         ]
+        return parts if self.egress is None else [*self.egress.parts(), *parts]
 
     async def _serve(self) -> None:
         """Door and RPC first: who reads of this worker in the table must be able to reach it."""
@@ -151,6 +171,8 @@ class WorkerPart:
     def read(self) -> Iterator[Metric]:
         yield from of_host(self.host)
         yield from of_relay(self.relay, "door")
+        if self.egress is not None:
+            yield from self.egress.read()
 
 
 def _reachable(what: str, address: Address) -> str:

@@ -88,6 +88,8 @@ class Gate:
         "_tickets",
         "_ways",
         "actor",
+        "calls",
+        "cut_calls",
         "doubted_until",
         "is_open",
         "is_running",
@@ -128,10 +130,14 @@ class Gate:
         """By port as asked for: where it leads, and the key of connections to there."""
         self._slug = ""
         self.last_active = clock()
+        self.calls = 0
+        """Open calls of the actor to the outside."""
+        self.cut_calls: Callable[[], None] = _nothing
 
     def __repr__(self) -> str:
         state = "open" if self.is_open else "shut"
-        return f"<Gate of {self.actor}: {state}, {len(self._tickets)} tickets, {self.waiting} wait>"
+        open_ones = f"{len(self._tickets)} tickets, {self.calls} calls"
+        return f"<Gate of {self.actor}: {state}, {open_ones}, {self.waiting} wait>"
 
     @property
     def tickets(self) -> int:
@@ -214,9 +220,26 @@ class Gate:
         if not self._tickets:
             self._stir()
 
+    def begin_call(self) -> None:
+        """The actor asks something of the outside: until `end_call` it is awake (P5)."""
+        self.calls += 1
+        self.last_active = self._clock()
+        self._stir()
+
+    def end_call(self) -> None:
+        self.calls -= 1
+        self.last_active = self._clock()
+        if not self.calls:
+            self._stir()
+
     def cut_all(self) -> int:
-        """End every open ticket now; returns how many there were."""
-        tickets = list(self._tickets)
+        """End every open ticket and call now; returns how many there were."""
+        tickets, calls = list(self._tickets), self.calls
         for ticket in tickets:
             ticket.cut()
-        return len(tickets)
+        self.cut_calls()
+        return len(tickets) + calls
+
+
+def _nothing() -> None:
+    """Nobody carries calls."""

@@ -377,6 +377,7 @@ class Host:
             and r.order is None
             and not r.gate.tickets
             and not r.gate.waiting
+            and not r.gate.calls
             and r.template.suspend_after_s is not None
             and r.clock() - r.gate.last_active >= _EVICTABLE_S
         )

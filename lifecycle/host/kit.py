@@ -9,6 +9,7 @@ from lifecycle.host.disk import Disk
 from lifecycle.host.health import Patience
 from lifecycle.host.kept import Kept
 from lifecycle.host.meters import HostMeters
+from lifecycle.host.outbound import Outbound
 from lifecycle.host.places import Places
 from lifecycle.snapshots.vault import Vault
 from placement.leases import Leases
@@ -100,3 +101,5 @@ class Kit:
     drop_connections: Callable[[object], None]
     """Close the door's idle connections of this pool key (slug and port)."""
     disk: Disk = field(default_factory=Disk)
+    outbound: Outbound | None = None
+    """None: this worker carries no calls of its actors."""

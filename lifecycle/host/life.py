@@ -184,12 +184,13 @@ async def _cut(r: Residence) -> None:
     count = r.gate.cut_all()
     log.warning("requests cut", extra={"actor": str(r.actor), "count": count})
     deadline = r.clock() + _CUT_WAIT_S
-    while r.gate.tickets and r.clock() < deadline and r.has_lease():
+    while (r.gate.tickets or r.gate.calls) and r.clock() < deadline and r.has_lease():
         await _wait(r, deadline)
 
 
 async def _refuse_order(r: Residence) -> None:
-    busy = ActorBusy(f"{r.actor} has {r.gate.tickets} open requests", actor=r.actor)
+    what = f"{r.gate.tickets} open requests and {r.gate.calls} open calls"
+    busy = ActorBusy(f"{r.actor} has {what}", actor=r.actor)
     r.settle_order(busy)
     if not r.is_frozen:
         await r.serve_again()

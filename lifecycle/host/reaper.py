@@ -1,8 +1,8 @@
 """When an actor sleeps: what its residence does next, from plain values. No I/O and no clock.
 
-Idle means no ticket out and nobody waiting for the template's time (P5). An order (a person, an
-eviction, a drain) comes before idleness; a request comes before an idle suspend, never before one
-that a person asked for.
+Idle means no ticket out, no call of its own open and nobody waiting, for the template's time (P5).
+An order (a person, an eviction, a drain) comes before idleness; a request comes before an idle
+suspend, never before one that a person asked for.
 """
 
 from dataclasses import dataclass
@@ -53,6 +53,8 @@ class View:
     waiting: int
     is_frozen: bool
     last_active: float
+    calls: int = 0
+    """Open calls of the actor to the outside."""
     order: Order | None = None
     not_before: float = 0.0
     """After a suspend that failed: no other try before this time."""
@@ -82,12 +84,13 @@ def decide(view: View, rules: Rules) -> Step:
     """The next step of a running or frozen actor."""
     if view.order is not None:
         return _follow(view.order, view)
-    if view.waiting and view.is_frozen:
+    # A call that was on its way when the actor was frozen: it has to hear the answer.
+    if (view.waiting or view.calls) and view.is_frozen:
         return Step(do=Do.THAW)
     # Under traffic too: what never pauses would else never be saved.
     checkpoint_at = _after(view.looked_at, rules.checkpoint_every)
     is_due = checkpoint_at is not None and view.now >= checkpoint_at
-    if view.tickets or view.waiting:
+    if view.tickets or view.waiting or view.calls:
         return Step(do=Do.CHECKPOINT) if is_due else Step(do=Do.WAIT, until=checkpoint_at)
     step = _sleep(view, rules)
     if step.do is Do.SUSPEND or checkpoint_at is None:
@@ -100,9 +103,9 @@ def decide(view: View, rules: Rules) -> Step:
 
 
 def _follow(order: Order, view: View) -> Step:
-    if order.cause in YIELDS and (view.tickets or view.waiting):
+    if order.cause in YIELDS and (view.tickets or view.waiting or view.calls):
         return Step(do=Do.REFUSE)
-    if not view.tickets:
+    if not view.tickets and not view.calls:
         return Step(do=Do.SUSPEND)
     if view.now < order.until:
         return Step(do=Do.WAIT, until=order.until)

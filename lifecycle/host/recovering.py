@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from lifecycle.errors import LifecycleError
 from lifecycle.host.places import Copy, Note, boot_id
 from lifecycle.host.residence import Broken, LeaseLost, Phase, Residence, Superseded
-from lifecycle.host.waking import own_again
+from lifecycle.host.waking import lead_out, open_line, own_again
 from placement.errors import PlacementError
 from placement.model import ActorRecord, ActorState
 from runtimes.base import Exit, RuntimeFailure
@@ -110,6 +110,11 @@ async def _adopt(r: Residence, seen: ActorRecord) -> bool:
         assert r.handle is not None
         r.ready_at = r.looked_at = r.clock()
         r.gate.lead_to(r.handle.slug, r.handle.endpoints)
+        open_line(r, r.handle.slug, r.handle.epoch)
+        try:
+            await lead_out(r)
+        except OSError as error:
+            log.warning("no way out", extra={"actor": str(r.actor), "why": str(error)})
         log.info("actor adopted", extra={"actor": str(r.actor), "epoch": r.record.epoch})
     else:
         # Its process died with the worker. The files are newer than its last snapshot: save them.

@@ -28,6 +28,8 @@ from runtimes.base import Driver, Exit, Handle, Inspection, RuntimeFailure
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lifecycle.host.outbound import Line
+
 log = logging.getLogger(__name__)
 
 _CPU_LOOK_S = 0.2
@@ -101,6 +103,8 @@ class Residence:
         self.handle: Handle | None = None
         self.image: Path | None = None
         """Of the snapshot that it wakes from, until it is awake; None: it starts anew."""
+        self.line: Line | None = None
+        """Its way out, where there is one."""
 
     def __repr__(self) -> str:
         epoch = self._record.epoch if self._record else "-"
@@ -179,6 +183,10 @@ class Residence:
     def may_serve(self) -> bool:
         return self.gate.may_serve()
 
+    def may_call(self) -> bool:
+        """Out into the world: from its start on, as long as nobody else may own it."""
+        return self.phase not in (Phase.FENCED, Phase.GONE) and self.has_lease()
+
     def here(self, *, began: bool = False) -> Here:
         claimant = self.owner.claimant()
         return Here(
@@ -233,6 +241,7 @@ class Residence:
             now=self.clock(),
             tickets=self.gate.tickets,
             waiting=self.gate.waiting,
+            calls=self.gate.calls,
             is_frozen=self.is_frozen,
             last_active=self.gate.last_active,
             order=self.order,
@@ -278,6 +287,9 @@ class Residence:
 
     async def end_sandbox(self) -> None:
         """Kill it as it is; never thawed, so that its files stay what a snapshot of them says."""
+        if self.line is not None and self.kit.outbound is not None:
+            self.kit.outbound.close(self.line.slug)
+            self.line = None
         if self.handle is not None:
             self._drop_connections(self.handle)
             async with asyncio.timeout(self.kit.settings.driver_s):

@@ -74,8 +74,10 @@ async def _begin(r: Residence) -> None:
 
 
 def _is_wanted(r: Residence, cause: Cause) -> bool:
-    """Not once a person asked for it to go, nor when its program has ended meanwhile."""
-    return cause in YIELDS and r.gate.waiting > 0 and not r.must_leave() and r.exit is None
+    """By a request, or by a call of its own that was on its way when it was frozen. Not once a
+    person asked for it to go, nor when its program has ended meanwhile."""
+    wanted = r.gate.waiting > 0 or r.gate.calls > 0
+    return cause in YIELDS and wanted and not r.must_leave() and r.exit is None
 
 
 async def _unless_wanted(

@@ -21,6 +21,7 @@ from lifecycle.errors import (
 )
 from lifecycle.failpoints import Point, reach
 from lifecycle.host import memory
+from lifecycle.host.outbound import Line, Outfit
 from lifecycle.host.places import Note, boot_id
 from lifecycle.host.readiness import NotReady, answers_at_once, wait_ready
 from lifecycle.host.reasserting import commit_again
@@ -61,6 +62,7 @@ async def wake(r: Residence) -> bool:
             await memory.fetch(r, spec, terms)
             fetched = clock()
             r.handle = await memory.begin(r, spec)
+            await lead_out(r)
             started = clock()
             reach(Point.WAKE_STARTED)
             r.write_note(msgspec.structs.replace(r.note, handle=r.handle, terms=terms))
@@ -267,9 +269,35 @@ def _make_copy(r: Residence) -> None:
         r.kit.kept.take(record.uid, record.snapshot, names, copy.durable)
 
 
+def open_line(r: Residence, slug: str, epoch: int) -> Outfit:
+    """Its way out, and what its program must know of it. Raises StartFailed."""
+    outbound, policy = r.kit.outbound, r.template.egress_policy
+    if outbound is None:
+        if policy != "default":
+            raise StartFailed(
+                f"{r.actor} wants egress policy {policy}, and this worker has no egress proxy",
+                actor=r.actor,
+            )
+        return Outfit({}, ())
+    r.line = Line(r, slug, epoch)
+    can = r.driver.capabilities()
+    return outbound.open(
+        r.line,
+        near=can.near if can.own_network else "",
+        ports=frozenset(r.template.ports.values()),
+    )
+
+
+async def lead_out(r: Residence) -> None:
+    """Raises OSError."""
+    if r.line is not None and r.kit.outbound is not None and r.handle is not None:
+        await r.kit.outbound.lead(r.line, r.handle)
+
+
 def _spec(r: Residence) -> SandboxSpec:
     assert r.copy is not None
     template = r.template
+    out = open_line(r, f"rouse-{r.record.uid}-{r.record.epoch}", r.record.epoch)
     return SandboxSpec(
         actor=str(r.actor),
         uid=r.record.uid,
@@ -277,10 +305,11 @@ def _spec(r: Residence) -> SandboxSpec:
         directory=r.copy.sandbox,
         command=template.command,
         working_dir=template.working_dir,
-        env=template.env,
+        env={**out.env, **template.env},
         ports=template.ports,
         durable=r.copy.directories(template.durable),
         resources=template.resources,
+        shown=out.shown,
         log=r.kit.places.log(r.record.uid),
     )
 

@@ -162,7 +162,7 @@ def test_idle_never_and_suspend_never() -> None:
         ({"wake": {"timeout": "0s"}}, "spec.wake.timeout: 0s is not between"),
         ({"wake": {"queue": 0}}, "spec.wake.queue: 0 is not between 1 and"),
         ({"snapshot": {"every": "10ms"}}, "spec.snapshot.every: 10ms is not between 1s and"),
-        ({"egress": {"policy": "openai"}}, "spec.egress.policy: there is no egress proxy yet"),
+        ({"egress": {"policy": "Open AI"}}, "spec.egress.policy: 'Open AI'"),
     ],
 )
 def test_bad_input_is_named_by_its_path(spec: dict[str, Any], message: str) -> None:

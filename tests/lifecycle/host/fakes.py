@@ -17,6 +17,7 @@ from lifecycle.host.host import Host
 from lifecycle.host.kept import Kept
 from lifecycle.host.kit import HostSettings, Kit
 from lifecycle.host.meters import HostMeters
+from lifecycle.host.outbound import Outbound
 from lifecycle.host.places import Places
 from lifecycle.messages import Here, WakeAnswer, WakeAsk
 from lifecycle.snapshots.keys import Keys
@@ -254,11 +255,12 @@ class World:
         slots: int = 10,
         driver: FakeDriver | None = None,
         limits: HostSettings | None = None,
+        outbound: Outbound | None = None,
     ) -> AsyncIterator["TestWorker"]:
         """A registered worker; leaving it stops it at once: nothing is saved or given back.
 
         Of `limits` only the times count: slots and what a test waits for are set here."""
-        worker = TestWorker(self, name, slots, driver or FakeDriver(), limits)
+        worker = TestWorker(self, name, slots, driver or FakeDriver(), limits, outbound)
         worker.places.lock()
         ready = asyncio.Event()
         async with asyncio.TaskGroup() as group:
@@ -281,6 +283,7 @@ class TestWorker:
         slots: int,
         driver: FakeDriver,
         limits: HostSettings | None = None,
+        outbound: Outbound | None = None,
     ) -> None:
         self.driver = driver
         self.places = Places(world.directory / name)
@@ -301,6 +304,7 @@ class TestWorker:
                 back_off=BackOff(threshold=3, base_ms=60_000),
             ),
             drop_connections=self.dropped.append,
+            outbound=outbound,
         )
         self.host = Host(kit, worker=name)
         self.host.door, self.host.rpc = f"unix:/{name}/door", f"unix:/{name}/rpc"

@@ -146,3 +146,14 @@ async def test_a4_a33_a_quiet_ticket_holds_the_actor_but_is_no_activity() -> Non
     assert loud is not None
     loud.close()
     assert gate.last_active > before
+
+
+async def test_calls_are_counted_and_cut_by_who_carries_them() -> None:
+    stirs = Stirs()
+    gate = gate_of(stirs)
+    gate.begin_call()
+    gate.begin_call()
+    gate.end_call()
+    assert gate.calls == 1 and stirs.count == 2
+    gate.cut_calls = gate.end_call
+    assert gate.cut_all() == 1 and gate.calls == 0

@@ -37,6 +37,27 @@ def test_an_open_ticket_holds_it_awake(seconds: float) -> None:
     assert decide(at(seconds, replace(IDLE, tickets=1)), RULES) == Step(do=Do.WAIT)
 
 
+@pytest.mark.parametrize("seconds", [5, 60, 1e6])
+def test_a49_an_open_call_of_its_own_holds_it_awake(seconds: float) -> None:
+    assert decide(at(seconds, replace(IDLE, calls=1)), RULES) == Step(do=Do.WAIT)
+
+
+def test_a_call_on_its_way_when_it_was_frozen_thaws_it() -> None:
+    assert decide(at(59, replace(IDLE, is_frozen=True, calls=1)), RULES).do is Do.THAW
+
+
+def test_an_eviction_is_given_up_for_a_call_and_a_person_waits_for_it() -> None:
+    calling = replace(IDLE, calls=1)
+    for cause in YIELDS:
+        order = Order(cause=cause, until=100.0)
+        assert decide(replace(calling, order=order), RULES).do is Do.REFUSE
+    asked = Order(cause=Cause.ASKED, until=110.0)
+    assert decide(replace(calling, order=asked), RULES) == Step(do=Do.WAIT, until=110.0)
+    late = replace(calling, now=110.0)
+    assert decide(replace(late, order=asked), RULES).do is Do.REFUSE
+    assert decide(replace(late, order=replace(asked, force=True)), RULES).do is Do.CUT
+
+
 def test_a_waiting_request_thaws_a_frozen_actor() -> None:
     assert decide(at(59, replace(IDLE, is_frozen=True, waiting=1)), RULES).do is Do.THAW
 

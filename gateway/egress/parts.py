@@ -1,0 +1,111 @@
+"""What all connections of one proxy share."""
+
+import asyncio
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gateway.egress.audit import Audit
+from gateway.egress.credentials.secrets import Secrets
+from gateway.egress.metering.meters import Metering
+from gateway.egress.policies import Policies
+from gateway.egress.resolving import Names
+from gateway.egress.seams import Callers
+from gateway.egress.upstream import Upstreams
+
+if TYPE_CHECKING:
+    from gateway.egress.client import ClientConnection
+    from gateway.egress.plan import Plan
+    from gateway.egress.policies import Policy
+    from gateway.egress.siblings import Siblings
+    from gateway.ingress.codec.request import RequestHead
+
+log = logging.getLogger(__name__)
+
+Known = tuple[bytes, "RequestHead", "Plan", "Policy"]
+"""A head as it came, and what it was found to mean."""
+_MOST_PLANS = 1024
+
+
+class Plans:
+    """What actors asked lately, by copy, host and head. Whoever takes one out checks that nothing
+    it rests on has changed."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, str, int, bytes], Known] = OrderedDict()
+
+    def __repr__(self) -> str:
+        return f"<Plans {len(self._kept)}>"
+
+    def get(self, key: tuple[str, str, int, bytes]) -> "Known | None":
+        return self._kept.get(key)
+
+    def keep(self, key: tuple[str, str, int, bytes], known: "Known") -> None:
+        self._kept[key] = known
+        self._kept.move_to_end(key)
+        if len(self._kept) > _MOST_PLANS:
+            self._kept.popitem(last=False)
+
+    def forget(self, caller: str) -> None:
+        for key in [key for key in self._kept if key[0] == caller]:
+            del self._kept[key]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budgets:
+    """In seconds."""
+
+    head_s: float = 15.0
+    """From a connection's first byte (or the last answer's end) to a whole head."""
+    idle_s: float = 75.0
+    """A connection without a request."""
+    stream_idle_s: float = 3600.0
+    """In which neither side of a request or tunnel sent a byte."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Parts:
+    callers: Callers
+    policies: Policies
+    secrets: Secrets
+    names: Names
+    audit: Audit
+    metering: Metering
+    siblings: "Siblings | None" = None
+    """None: actors of this worker call no others by name."""
+    upstreams: Upstreams = field(default_factory=Upstreams)
+    budgets: Budgets = field(default_factory=Budgets)
+    connections: "set[ClientConnection]" = field(default_factory=set)
+    plans: Plans = field(default_factory=Plans)
+    open_by: Counter[str] = field(default_factory=Counter)
+    """Connections by copy."""
+    group: asyncio.TaskGroup | None = None
+    loop: asyncio.AbstractEventLoop = field(init=False)
+    now: float = 0.0
+    """The loop's time at the last tick."""
+
+    def leave(self, key: str) -> None:
+        self.open_by[key] -= 1
+        if self.open_by[key] <= 0:
+            del self.open_by[key]
+
+    def loop_time(self) -> float:
+        return self.loop.time()
+
+    def spawn(
+        self, work: Coroutine[Any, Any, None], name: str, broke: Callable[[], None] = lambda: None
+    ) -> None:
+        """Each catches what can be foreseen, and tells who waits for it. What cannot be is logged
+        and ends what it was done for (`broke`): never the proxy, which serves others too."""
+        assert self.group is not None
+        self.group.create_task(_guarded(work, name, broke), name=name)
+
+
+async def _guarded(work: Coroutine[Any, Any, None], name: str, broke: Callable[[], None]) -> None:
+    try:
+        await work
+    except Exception:
+        log.exception("egress broke", extra={"what": name})
+        broke()
