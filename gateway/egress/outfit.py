@@ -16,8 +16,11 @@ NO_PROXY = "localhost,127.0.0.1,::1"
 
 
 def variables(proxy_host: str, proxy_port: int, token: str, shown: Path) -> dict[str, str]:
-    """`shown`: the directory of the files, as the program sees it."""
-    proxy = f"http://actor:{token}@{proxy_host}:{proxy_port}"
+    """`shown`: the directory of the files, as the program sees it. `token` is empty in a network of
+    the actor's own, where the socket says who it is: memory that is woken later still knows this
+    way out, and a token of then would be nobody's."""
+    who, path = (f"actor:{token}@", f"/~{token}") if token else ("", "")
+    proxy = f"http://{who}{proxy_host}:{proxy_port}"
     bundle, ours = str(shown / BUNDLE), str(shown / OURS)
     java = [
         f"-Djavax.net.ssl.trustStore={shown / JAVA}",
@@ -27,7 +30,7 @@ def variables(proxy_host: str, proxy_port: int, token: str, shown: Path) -> dict
         *(f"-D{scheme}.proxyPort={proxy_port}" for scheme in ("http", "https")),
     ]
     return {
-        "ROUSE_EGRESS_URL": f"http://{proxy_host}:{proxy_port}/~{token}",
+        "ROUSE_EGRESS_URL": f"http://{proxy_host}:{proxy_port}{path}",
         **dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"), proxy),
         **dict.fromkeys(("ALL_PROXY", "all_proxy"), proxy),
         **dict.fromkeys(("NO_PROXY", "no_proxy"), NO_PROXY),

@@ -158,7 +158,8 @@ class EgressPart:
         self._copies[line.slug] = Copy(line, near, own_port)
         line.on_cut(lambda: self.proxy.cut(line.slug))
         host, port = (near, own_port) if near else self.address[:2]
-        env = outfit.variables(host, port, self.token_of(line.slug), self.public)
+        token = "" if near else self.token_of(line.slug)
+        env = outfit.variables(host, port, token, self.public)
         env["ROUSE_CALLER_KEY"] = str(self.public / CALLERS)
         return Outfit(env, (self.public,))
 

@@ -20,7 +20,8 @@ from tests.system.outside import PLACEHOLDER, SECRET, WORDS, Outside, outside, p
 from tests.system.product import Process, role, sandboxes, started, template, until
 
 CLIENTS = Path(__file__).parent / "clients"
-CLASSES = ("process", "bubblewrap")
+IS_ROOT = os.geteuid() == 0
+CLASSES = ("process", "bubblewrap", "gvisor") if IS_ROOT else ("process", "bubblewrap")
 
 
 @dataclass
@@ -202,6 +203,18 @@ def test_a_websocket(boxed: Actor) -> None:
             ws.send("over")
             print(ws.recv(), end="")
     """) == "over"  # fmt: skip
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="gVisor needs root")
+def test_p5_memory_that_is_woken_later_still_has_its_way_out(stage: Stage) -> None:
+    one = Actor(stage, "gvisor")
+    proxy = one.said("sh", "-c", "echo $HTTPS_PROXY").strip()
+    assert one.said("curl", "-sS", "https://llm.test/hello") == "hello"
+    assert stage.up.cli("actor", "suspend", "gvisor/a1").returncode == 0
+    assert one.said("curl", "-sS", "https://llm.test/hello") == "hello"
+    assert one.said("sh", "-c", "echo $HTTPS_PROXY").strip() == proxy and "@" not in proxy
+    told = one.run("curl", "-sSk", "--noproxy", "*", "-m", "5", "https://10.209.0.1:1/")
+    assert told["code"] in (7, 28), told
 
 
 def test_what_ignores_the_proxy_has_no_way_out_of_its_own_network(boxed: Actor) -> None:

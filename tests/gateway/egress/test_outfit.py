@@ -28,3 +28,8 @@ def test_every_variable_names_the_proxy_or_a_file(tmp_path: Path) -> None:
     assert made["SSL_CERT_FILE"] == str(tmp_path / BUNDLE)
     assert made["NODE_EXTRA_CA_CERTS"] == str(tmp_path / OURS)
     assert "-Dhttps.proxyPort=3128" in made["JAVA_TOOL_OPTIONS"]
+
+
+def test_in_a_network_of_its_own_no_variable_holds_a_token(tmp_path: Path) -> None:
+    made = variables("10.209.0.1", 3128, "", tmp_path)
+    assert made["HTTPS_PROXY"] == made["ROUSE_EGRESS_URL"] == "http://10.209.0.1:3128"
