@@ -18,6 +18,9 @@ MAX_TRAILERS = 8 * 1024
 # extension follows a semicolon; its text may not hold controls, least of all CR or LF. The space
 # that 7.1.1 forgives before the semicolon is refused: strict servers (h11) do not read it.
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15}+)(?:;[\t\x20-\x7e\x80-\xff]*+)?+\r\n")
+# Of a line that is not all here yet, but goes on already.
+_PART_OF_CHUNK_LINE = re.compile(rb"[0-9A-Fa-f]{1,15}+(?:;[\t\x20-\x7e\x80-\xff]*+)?+\r?+")
+_PART_OF_FIELD = re.compile(rb"[\t\x20-\x7e\x80-\xff]*+\r?+")
 # RFC 9110, section 6.5.1: what frames, routes or names must not come after the body.
 _FORBIDDEN_TRAILER = re.compile(
     rb"\r\n(?i:content-length|transfer-encoding|host|connection|trailer|rouse-[^:]*):"
@@ -165,6 +168,11 @@ class ChunkedBody(Body):
         if (end if end >= 0 else len(text)) > MAX_TRAILERS:
             raise Malformed("trailers are too long")
         if end < 0:
+            # What is passed on must not end the message for a reader that is laxer than we are.
+            whole = text.rfind(b"\r\n")
+            rest = text[whole + 2 :]
+            if BLOCK.fullmatch(text, 0, whole) is None or _PART_OF_FIELD.fullmatch(rest) is None:
+                raise Malformed("a trailer that is no field")
             self._held = text
             return len(data)
         block = text[:end]
@@ -180,6 +188,8 @@ class ChunkedBody(Body):
             self._held += data[start : start + limit]
             if len(self._held) >= limit:
                 raise Malformed("a chunk's line is too long")
+            if _PART_OF_CHUNK_LINE.fullmatch(self._held) is None:
+                raise Malformed("a chunk's size is not a hex number")
             return None, len(data)
         line = self._held + data[start : newline + 1]
         self._held = b""

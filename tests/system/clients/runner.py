@@ -37,4 +37,6 @@ class Runner(BaseHTTPRequestHandler):
         pass
 
 
-ThreadingHTTPServer((os.environ.get("HOST", "127.0.0.1"), int(os.environ["PORT"])), Runner).serve_forever()
+ThreadingHTTPServer(
+    (os.environ.get("HOST", "127.0.0.1"), int(os.environ["PORT"])), Runner
+).serve_forever()

@@ -107,3 +107,28 @@ def test_a79_a_body_cut_short_is_never_taken_for_whole() -> None:
     assert not length.ends_with_connection() and not chunks.ends_with_connection()
     assert close.ends_with_connection() and NO_BODY.ends_with_connection()
     assert NO_BODY.feed(b"next", 0) == 0
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (b"0\r\n", b"\nGET /smuggled HTTP/1.1\nHost: a\n\n"),
+        (b"0\r\n", b"\n"),
+        (b"0\r\nA: b", b"\n"),
+        (b"0\r\nA: b\r", b"c"),
+        (b"0\r\nA: b\r\nGET / HTTP/1.1\r", b"\n"),
+        (b"5;a", b"\rb"),
+        (b"5", b" "),
+        (b"", b"x"),
+    ],
+)
+def test_a_piece_that_can_begin_no_good_line_does_not_go_on_while_the_line_is_unfinished(
+    pieces: tuple[bytes, bytes],
+) -> None:
+    """A laxer reader behind us would take `0 CRLF LF` for the end, and what follows for another
+    request."""
+    body = ChunkedBody()
+    if pieces[0]:
+        assert body.feed(pieces[0], 0) == len(pieces[0])
+    with pytest.raises(Malformed):
+        body.feed(pieces[1], 0)
