@@ -155,7 +155,8 @@ def test_redis_killed_for_longer_than_a_lease_costs_no_memory_and_no_file(pair: 
         pair.table.start()
     until("it serves again", lambda: gateway.get("kept").status == 200)
     told = gateway.get("kept").json()
-    assert told["ram"] == served + 2 and told["file"] == served + 2
+    # One more if the lease ended between a request and its answer: it was not passed on, but done.
+    assert told["ram"] == told["file"] and told["ram"] - served in (2, 3), (told, served)
     assert gateway.get("dozing").json()["file"] == 2
     assert gateway.get("never-seen").json()["file"] == 1
     assert pair.worker.metric("rouse_fenced_total") == fenced + 1
