@@ -185,7 +185,9 @@ def test_kill_9_of_gateway_worker_and_redis_under_load(tmp_path: Path) -> None:
                     worker.kill()
                     died = time.monotonic()
                     worker.start().ready()
-                    if time.monotonic() - died > TTL_S:  # this machine is too busy for "at once"
+                    # Its lease may have been renewed a third of a ttl before: past two thirds
+                    # others may have what it left, and this machine is too busy for "at once".
+                    if time.monotonic() - died > TTL_S * 2 / 3:
                         killed.append(died)
                     clients.go_on()
                 for worker in workers:
