@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -43,6 +44,19 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 def python() -> Finding:
     found = f"Python {platform.python_version()} on {platform.system()} {platform.release()}"
     return Finding(check="python", verdict=Verdict.OK, found=found)
+
+
+def relay() -> Finding:
+    """Is what every request passes compiled?"""
+    found = find_spec("gateway.ingress.exchange")
+    if found is not None and found.origin is not None and not found.origin.endswith(".py"):
+        return Finding(check="relay", verdict=Verdict.OK, found="compiled")
+    return Finding(
+        check="relay",
+        verdict=Verdict.WARN,
+        found="interpreted: it carries a third fewer requests",
+        remedy="pip install rouse where a C compiler is (an editable install stays as it is)",
+    )
 
 
 def table_server() -> Finding:
@@ -202,7 +216,7 @@ def can_run(findings: Sequence[Finding]) -> bool:
 
 def look(environ: Mapping[str, str]) -> list[Finding]:
     """Everything, in the order that a person would mend it."""
-    findings = [python(), table_server(), data_directory(environ)]
+    findings = [python(), relay(), table_server(), data_directory(environ)]
     findings += runtimes()
     if sys.platform == "linux":
         findings += [control_groups(), user_namespaces()]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gateway.cli import machine
 from gateway.cli.machine import Finding, Verdict
+from gateway.ingress import exchange
 
 
 def test_whatever_lacks_comes_with_a_remedy_or_a_reason() -> None:
@@ -67,3 +68,9 @@ def test_few_open_files_are_said_with_the_command_that_raises_them() -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
     assert finding.verdict is Verdict.WARN and finding.remedy.startswith("raise it before")
+
+
+def test_whether_the_relay_is_compiled_is_told() -> None:
+    finding = machine.relay()
+    is_compiled = not exchange.__file__.endswith(".py")
+    assert (finding.verdict is Verdict.OK) == is_compiled == (finding.found == "compiled")
