@@ -106,6 +106,10 @@ class Budgets(_Group, frozen=True, kw_only=True):
     """From the end of a request to the head of its answer (or to the upgrade), else 504."""
     request_s: float = 0.0
     """For all of a request, a WebSocket too: 504, or a broken answer."""
+    connect_s: float = 5.0
+    """One connect to an actor or a worker's door; then the next way is tried, else 503."""
+    body_idle_s: float = 60.0
+    """In which a client that owes its body sends none of it: then it is disconnected."""
     stream_idle_s: float = 3600.0
     """In which neither side sent a byte."""
     websocket_quiet_s: float = 600.0

@@ -431,6 +431,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "edge.budgets.keep_alive_s": (0, 86400),
     "edge.budgets.first_byte_s": (0, 86400),
     "edge.budgets.request_s": (0, 86400),
+    "edge.budgets.connect_s": (0, 3600),
+    "edge.budgets.body_idle_s": (0, 86400),
     "edge.budgets.stream_idle_s": (0, 7 * 86400),
     "edge.budgets.websocket_quiet_s": (0, 7 * 86400),
     "redis.replicas": (0, 16),

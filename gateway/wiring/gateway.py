@@ -47,6 +47,8 @@ def relay_settings(edge: Edge) -> RelaySettings:
         wake_s=edge.wake_timeout_s,
         first_byte_s=budgets.first_byte_s,
         request_s=budgets.request_s,
+        connect_s=budgets.connect_s,
+        body_idle_s=budgets.body_idle_s,
         stream_idle_s=budgets.stream_idle_s,
         websocket_quiet_s=budgets.websocket_quiet_s,
         connections=limits.connections,
