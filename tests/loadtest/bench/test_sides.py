@@ -9,6 +9,7 @@ import pytest
 from loadtest.bench import sides
 from loadtest.bench.sides import SideFailed, Sides, first_answer, on_core, resident_mb
 from loadtest.bench.wrk import LOADS, measure
+from loadtest.product import ProductFailed, compiled
 
 needs_tools = pytest.mark.skipif(
     sys.platform != "linux" or bool(sides.missing_tools()),
@@ -29,8 +30,13 @@ def test_what_is_started_on_a_core_stays_there() -> None:
 
 @needs_tools
 @needs_two_cores
-@pytest.mark.parametrize("name", ["none", "haproxy", "nginx", "aiohttp", "rouse"])
+@pytest.mark.parametrize("name", ["none", "haproxy", "nginx", "aiohttp", "rouse", "rouse-pure"])
 def test_each_side_answers_from_the_same_backend(name: str, tmp_path: Path) -> None:
+    if name == "rouse" and os.environ.get("CI") != "true":
+        try:
+            compiled()
+        except ProductFailed as missing:
+            pytest.skip(str(missing))
     with Sides(tmp_path / "sides") as started:
         side = started.start(name)
         assert side is not None
