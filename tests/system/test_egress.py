@@ -277,7 +277,7 @@ def test_the_secret_is_nowhere(stage: Stage) -> None:
     for ns in CLASSES:
         one = Actor(stage, ns)
         assert one.said("curl", "-sS", "https://llm.test/hello") == "hello"
-        found = one.run("sh", "-c", 'env; cat /proc/[0-9]*/environ; grep -rls "$1" /data /tmp '
+        found = one.run("sh", "-c", 'env; cat /proc/[0-9]*/environ; grep -rls "$1" /data "$TMPDIR" '
                         '"$ROUSE_DATA" "$(dirname $SSL_CERT_FILE)"', "sh", SECRET[:12])  # fmt: skip
         assert SECRET not in found["out"] and "/data" not in found["out"].splitlines()[-1:]
     pids = sandboxes(stage.up)
