@@ -69,6 +69,10 @@ class Edge(_Group, frozen=True, kw_only=True):
     wake nobody. A running actor gets them, and stays no longer awake for it (A4). Workers keep it
     as well."""
 
+    @property
+    def asleep_paths(self) -> dict[bytes, int]:
+        return {path.encode(): status for path, status in self.asleep.items()}
+
 
 class Door(_Group, frozen=True, kw_only=True):
     listen: str | None = None

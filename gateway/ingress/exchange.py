@@ -135,7 +135,8 @@ class Exchange(Conversation):
             if parts.settings.asleep:
                 target = self.place.target or self.head.target
                 asleep = parts.settings.asleep.get(target.partition(b"?")[0], 0)
-                demand = replace(demand, is_quiet=bool(asleep))
+                if asleep:
+                    demand = replace(demand, is_quiet=True)
             ticket = parts.usher.admit(demand)
             if ticket is None and asleep:
                 self._answer_asleep(asleep)

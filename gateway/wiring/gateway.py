@@ -35,10 +35,6 @@ from lifecycle.wake import Waker
 from placement.model import ActorId
 
 
-def asleep_of(edge: Edge) -> dict[bytes, int]:
-    return {path.encode(): status for path, status in edge.asleep.items()}
-
-
 def relay_settings(edge: Edge) -> RelaySettings:
     limits, budgets = edge.limits, edge.budgets
     return RelaySettings(
@@ -58,7 +54,7 @@ def relay_settings(edge: Edge) -> RelaySettings:
         rate_per_address=limits.requests_per_s,
         rate_burst=limits.burst,
         trusted=tuple(ip_network(network) for network in edge.trusted_proxies),
-        asleep=asleep_of(edge),
+        asleep=edge.asleep_paths,
     )
 
 

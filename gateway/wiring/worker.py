@@ -121,9 +121,7 @@ class WorkerPart:
         self.relay = Relay(
             naming=DoorNaming(key=backbone.keys.door),
             usher=DoorUsher(self.door),
-            settings=RelaySettings(
-                asleep={path.encode(): status for path, status in settings.edge.asleep.items()}
-            ),
+            settings=RelaySettings(asleep=settings.edge.asleep_paths),
         )
         self.relays = [self.relay]
         """Every relay that may hold connections to actors here: the door, and the edge of this
