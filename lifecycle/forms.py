@@ -99,6 +99,8 @@ class EgressForm(_Form, frozen=True, kw_only=True):
 class Spec(_Form, frozen=True, kw_only=True):
     runtime: RuntimeForm = RuntimeForm()
     command: tuple[str, ...]
+    preload: tuple[str, ...] = ()
+    """Python modules that a parent imports once, from which actors are forked."""
     working_dir: str | None = None
     env: tuple[EnvForm, ...] = ()
     ports: tuple[PortForm, ...] = (PortForm(name="http", port=8080),)

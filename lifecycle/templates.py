@@ -35,6 +35,8 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Of the worker."""
     command: tuple[str, ...]
+    preload: tuple[str, ...] = ()
+    """Modules that a parent on each worker has imported before an actor is forked from it."""
     working_dir: Path | None = None
     env: Mapping[str, str] = msgspec.field(default_factory=dict)
     ports: Mapping[str, int]

@@ -61,6 +61,16 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
     pids: int | None = None
 
 
+class Preload(msgspec.Struct, frozen=True, kw_only=True):
+    """What a parent has imported before the actor is forked from it; nothing of the actor's."""
+
+    template: str
+    """`namespace/name`: actors of different templates never share a parent."""
+    modules: tuple[str, ...]
+    env: Mapping[str, str]
+    """What the template says of the environment."""
+
+
 class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
     """All a driver needs to start one copy of an actor."""
 
@@ -85,6 +95,8 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
     shown: tuple[Path, ...] = ()
     """Directories of rouse's own that are for actors to read, at the same path."""
     resources: Resources = Resources()
+    preload: Preload | None = None
+    """Fork it from such a parent; None: start it anew."""
     log: Path
     """File that gets stdout and stderr; the driver keeps it under `log_limit`."""
     log_limit: int = 1_000_000
@@ -200,6 +212,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """Sandboxes outlive the worker's process and can be re-attached by handle."""
     keeps: tuple[str, ...]
     """What isolation holds here, in words for `rouse doctor` and the log."""
+    preload_lacks: str = "it starts every program anew"
+    """Why it cannot fork actors from a parent that has preloaded modules; empty: it can."""
     by_request: bool = False
     """`auto` takes it only for a template that requires what no other class here has."""
 

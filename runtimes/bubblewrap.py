@@ -7,14 +7,14 @@ small /dev of its own; nothing else. Where the worker is root it also has a netw
 machine has. It lives on when the worker dies and is found again by its record.
 """
 
-import asyncio
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from runtimes import bwrap, limits, netns, trial, userns, view
+from runtimes import bwrap, forks, limits, netns, trial, userns, view
 from runtimes.base import (
     Capabilities,
     Endpoint,
@@ -28,8 +28,11 @@ from runtimes.base import (
     Scope,
 )
 from runtimes.cgroups import Tree
+from runtimes.delivery import Inside, deliver
 from runtimes.environment import check_program, compose
+from runtimes.forks import Forks
 from runtimes.logs import open_for_actor
+from runtimes.nursery import Began, Nursery
 from runtimes.ownership import give
 from runtimes.ports import Ports
 from runtimes.procfs import Pid
@@ -38,6 +41,8 @@ from runtimes.spawn import in_thread
 
 HOLDERS = 2
 """Processes of a sandbox that are not the actor's: bwrap outside, its process 1 inside."""
+FORK_HOLDERS = HOLDERS + 1
+"""Of a sandbox whose program came in by a fork: the one inside that was started in its place."""
 SHARED_UID = 1000
 """Inside, where the worker is not root: outside it is the worker's own id."""
 
@@ -65,6 +70,8 @@ class Bubblewrap:
         self._bwrap = bwrap.find()
         self._users: userns.UserNamespace | None = None
         self._sandboxes = Sandboxes(root, tree=tree, ports=ports, read_exit=_read_exit)
+        self.nursery = Nursery(root / "zygotes", self._begin_parent, tree=tree, ports=ports)
+        self._forks: Forks | None = None
         self._fingerprint: Fingerprint | None = None
 
     def capabilities(self) -> Capabilities:
@@ -73,6 +80,10 @@ class Bubblewrap:
             isolation=1,
             own_network=self._privileged,
             survives_worker=True,
+            # Its own user could do to its children, and to rouse, what their sandbox forbids them.
+            preload_lacks=""
+            if self._privileged
+            else "bubblewrap forks actors from a parent only where the worker is root",
             keeps=self._keeps(),
         )
 
@@ -82,8 +93,7 @@ class Bubblewrap:
         return self._fingerprint
 
     async def run(self) -> None:
-        """Keeps nothing ready."""
-        await asyncio.Event().wait()
+        await self.nursery.run()
 
     def expect(self, spec: SandboxSpec) -> None:
         """Starts as fast as it can anyway."""
@@ -95,6 +105,8 @@ class Bubblewrap:
         binary = self._bwrap
         if binary is None:
             raise RuntimeFailure("there is no bwrap here")
+        if spec.preload is not None:
+            return await self._fork(binary, spec)
         owner = userns.outside(userns.inside(spec.uid)) if self._privileged else None
         async with self._sandboxes.starting(spec, owner=owner, extra_pids=HOLDERS) as sandbox:
             ports = dict(spec.ports)
@@ -103,30 +115,48 @@ class Bubblewrap:
                     ports[name] = self._ports.take()
                     sandbox.record.ports.append(ports[name])
             outer, inner = await in_thread(lambda: self._launch(binary, spec, sandbox, ports))
-            where = (inner.pid, netns.inode(inner.pid)) if self._privileged else (None, None)
+            return self._sandboxes.keep(sandbox, self._handle(spec, sandbox, outer, inner, ports))
+
+    async def _fork(self, binary: Path, spec: SandboxSpec) -> Handle:
+        if not self._privileged:
+            raise RuntimeFailure(f"cannot preload: {self.capabilities().preload_lacks}")
+        owner = userns.outside(userns.inside(spec.uid))
+        async with self._sandboxes.starting(spec, owner=owner, extra_pids=FORK_HOLDERS) as sandbox:
+            zygote, line = await self.nursery.fork(spec)
+            with line:
+                main, inner = await in_thread(
+                    lambda: self._launch_fork(binary, spec, sandbox, zygote.name, line)
+                )
+            zygote.born(main.pid)
+            sandbox.parent = zygote
             return self._sandboxes.keep(
-                sandbox,
-                Handle(
-                    runtime=self.runtime,
-                    actor=spec.actor,
-                    uid=spec.uid,
-                    epoch=spec.epoch,
-                    pid=outer.pid,
-                    started=outer.started,
-                    endpoints={
-                        name: Endpoint(
-                            host="127.0.0.1",
-                            port=port,
-                            declared=spec.ports[name],
-                            netns_pid=where[0],
-                            netns=where[1],
-                        )
-                        for name, port in ports.items()
-                    },
-                    cgroup=sandbox.record.cgroup,
-                    directory=spec.directory,
-                ),
+                sandbox, self._handle(spec, sandbox, main, inner, dict(spec.ports))
             )
+
+    def _handle(
+        self, spec: SandboxSpec, sandbox: Sandbox, main: Pid, inner: Pid, ports: Mapping[str, int]
+    ) -> Handle:
+        where = (inner.pid, netns.inode(inner.pid)) if self._privileged else (None, None)
+        return Handle(
+            runtime=self.runtime,
+            actor=spec.actor,
+            uid=spec.uid,
+            epoch=spec.epoch,
+            pid=main.pid,
+            started=main.started,
+            endpoints={
+                name: Endpoint(
+                    host="127.0.0.1",
+                    port=port,
+                    declared=spec.ports[name],
+                    netns_pid=where[0],
+                    netns=where[1],
+                )
+                for name, port in ports.items()
+            },
+            cgroup=sandbox.record.cgroup,
+            directory=spec.directory,
+        )
 
     async def restore(self, spec: SandboxSpec, image: Path) -> Handle:
         raise RuntimeFailure("runtime class bubblewrap keeps no memory: no image to restore")
@@ -150,11 +180,10 @@ class Bubblewrap:
         return await self._sandboxes.inspect(handle)
 
     async def sweep(self, keep: Collection[str]) -> list[str]:
+        await self.nursery.sweep()
         return await self._sandboxes.sweep(keep)
 
-    def _launch(
-        self, binary: Path, spec: SandboxSpec, sandbox: Sandbox, ports: Mapping[str, int]
-    ) -> tuple[Pid, Pid]:
+    def _environment(self, spec: SandboxSpec, ports: Mapping[str, int]) -> dict[str, str]:
         data = list(spec.durable)
         env = compose(
             actor=spec.actor,
@@ -165,16 +194,93 @@ class Bubblewrap:
             temporary="/tmp",
         )
         check_program(spec, env["PATH"])
+        return env
+
+    async def _begin_parent(
+        self, spec: SandboxSpec, sandbox: Sandbox, control: socket.socket, began: Began
+    ) -> tuple[Pid, Handle]:
+        binary = self._bwrap
+        assert binary is not None
+        user = userns.inside(spec.uid)
+
+        def launch() -> tuple[Pid, Pid]:
+            output = open_for_actor(sandbox.record.fifo)
+            env = {"HOME": "/tmp", "LANG": "C.UTF-8", "TMPDIR": "/tmp", **spec.env}
+            try:
+                return bwrap.launch(
+                    binary,
+                    forks.parent_options(self._options(spec, user)),
+                    (*spec.command, forks.CRADLE, str(control.fileno())),
+                    env=env,
+                    account=_account(user, env["HOME"]),
+                    user_namespace=self._user_namespace(),
+                    output=output,
+                    began=began,
+                    # Not their number: the kernel counts all children against it, wherever they go.
+                    at_gate=lambda pid: limits.apply(pid, self._bounds(spec, own_user=False)),
+                    keep=(control.fileno(),),
+                )
+            finally:
+                os.close(output)
+
+        outer, inner = await in_thread(launch)
+        return inner, self._handle(spec, sandbox, outer, inner, {})
+
+    def _launch_fork(
+        self, binary: Path, spec: SandboxSpec, sandbox: Sandbox, parent: str, line: socket.socket
+    ) -> tuple[Pid, Pid]:
+        env = self._environment(spec, spec.ports)
+        user = userns.inside(spec.uid)
+        for directory in spec.durable.values():
+            give(directory, userns.outside(user))
+        if self._forks is None:
+            self._user_namespace()
+            assert self._users is not None
+            self._forks = Forks(self._users)
+        output = open_for_actor(sandbox.record.fifo)
+        try:
+            inner = self._forks.enclose(
+                binary,
+                self._options(spec, user),
+                owner=userns.inside(parent),
+                user=user,
+                account=_account(user, env["HOME"]),
+                output=output,
+                began=lambda process: self._sandboxes.began(sandbox, process, spared=True),
+            )
+            main = deliver(
+                line,
+                output=output,
+                env=env,
+                cwd=_start_in(spec),
+                inside=Inside(holder=inner, user=user, outside=userns.outside(user)),
+                began=lambda process: self._sandboxes.began(sandbox, process),
+                # What holds this sandbox is of its parent's user; who enters it ends.
+                at_gate=lambda pid: limits.apply(pid, self._bounds(spec, holders=1)),
+            )
+        finally:
+            os.close(output)
+        return main, inner
+
+    def _bounds(
+        self, spec: SandboxSpec, *, own_user: bool = True, holders: int = HOLDERS
+    ) -> dict[int, int]:
+        return limits.wanted(
+            spec.resources,
+            own_user=own_user,
+            memory=self._tree is None or "memory" not in self._tree.controllers,
+            extra_pids=holders,
+        )
+
+    def _launch(
+        self, binary: Path, spec: SandboxSpec, sandbox: Sandbox, ports: Mapping[str, int]
+    ) -> tuple[Pid, Pid]:
+        env = self._environment(spec, ports)
         user = userns.inside(spec.uid) if self._privileged else SHARED_UID
         if self._privileged:
             for directory in spec.durable.values():
                 give(directory, userns.outside(user))
-        bounds = limits.wanted(
-            spec.resources,
-            own_user=True,
-            memory=self._tree is None or "memory" not in self._tree.controllers,
-            extra_pids=HOLDERS,
-        )
+        bounds = self._bounds(spec)
 
         output = open_for_actor(sandbox.record.fifo)
         try:
@@ -183,7 +289,7 @@ class Bubblewrap:
                 self._options(spec, user),
                 spec.command,
                 env=env,
-                account=f"actor:x:{user}:{user}:actor:{env['HOME']}:/bin/sh\n",
+                account=_account(user, env["HOME"]),
                 user_namespace=self._user_namespace() if self._privileged else None,
                 output=output,
                 began=lambda process: self._sandboxes.began(sandbox, process, spared=True),
@@ -196,7 +302,6 @@ class Bubblewrap:
         shown = [*view.python(), *spec.read_only]
         if spec.working_dir is not None:
             shown.append(spec.working_dir)
-        start_in = spec.working_dir or next(iter(spec.durable), "/tmp")
         return [
             *("--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try"),
             *(
@@ -214,7 +319,7 @@ class Bubblewrap:
             *view.read_only(shown, hidden=[*self._hidden, spec.directory.parent]),
             *view.for_actors(spec.shown),
             *view.durable(spec.durable),
-            *("--chdir", str(start_in)),
+            *("--chdir", str(_start_in(spec))),
         ]
 
     def _user_namespace(self) -> int:
@@ -249,6 +354,14 @@ class Bubblewrap:
             "cpu share by cgroup" if "cpu" in controllers else "no limit of CPU share",
             "pids by cgroup" if "pids" in controllers else "pids by resource limit",
         )
+
+
+def _start_in(spec: SandboxSpec) -> Path:
+    return spec.working_dir or Path(next(iter(spec.durable), "/tmp"))
+
+
+def _account(user: int, home: str) -> str:
+    return f"actor:x:{user}:{user}:actor:{home}:/bin/sh\n"
 
 
 def _read_exit(how: Exit) -> Exit:
