@@ -7,6 +7,7 @@ small /dev of its own; nothing else. Where the worker is root it also has a netw
 machine has. It lives on when the worker dies and is found again by its record.
 """
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -32,12 +33,12 @@ from runtimes.delivery import Inside, deliver
 from runtimes.environment import check_program, compose
 from runtimes.forks import Forks
 from runtimes.logs import open_for_actor
-from runtimes.nursery import Began, Nursery
+from runtimes.nursery import Began, Nursery, kind_of
 from runtimes.ownership import give
 from runtimes.ports import Ports
 from runtimes.procfs import Pid
 from runtimes.sandboxes import Sandbox, Sandboxes
-from runtimes.spawn import in_thread
+from runtimes.spawn import in_thread, settled
 
 HOLDERS = 2
 """Processes of a sandbox that are not the actor's: bwrap outside, its process 1 inside."""
@@ -122,11 +123,18 @@ class Bubblewrap:
             raise RuntimeFailure(f"cannot preload: {self.capabilities().preload_lacks}")
         owner = userns.outside(userns.inside(spec.uid))
         async with self._sandboxes.starting(spec, owner=owner, extra_pids=FORK_HOLDERS) as sandbox:
-            zygote, line = await self.nursery.fork(spec)
+            # Both at once: each is half of the time.
+            enclosing = asyncio.get_running_loop().run_in_executor(
+                None, lambda: self._enclose(binary, spec, sandbox)
+            )
+            try:
+                zygote, line = await self.nursery.fork(spec)
+            except BaseException:
+                await settled(enclosing)
+                raise
             with line:
-                main, inner = await in_thread(
-                    lambda: self._launch_fork(binary, spec, sandbox, zygote.name, line)
-                )
+                inner = await settled(enclosing)
+                main = await in_thread(lambda: self._deliver(spec, sandbox, inner, line))
             zygote.born(main.pid)
             sandbox.parent = zygote
             return self._sandboxes.keep(
@@ -201,7 +209,8 @@ class Bubblewrap:
     ) -> tuple[Pid, Handle]:
         binary = self._bwrap
         assert binary is not None
-        user = userns.inside(spec.uid)
+        # Of its kind: a parent and the one that replaces it are the same user.
+        user = userns.inside(spec.uid.rpartition("-")[0])
 
         def launch() -> tuple[Pid, Pid]:
             output = open_for_actor(sandbox.record.fifo)
@@ -226,9 +235,7 @@ class Bubblewrap:
         outer, inner = await in_thread(launch)
         return inner, self._handle(spec, sandbox, outer, inner, {})
 
-    def _launch_fork(
-        self, binary: Path, spec: SandboxSpec, sandbox: Sandbox, parent: str, line: socket.socket
-    ) -> tuple[Pid, Pid]:
+    def _enclose(self, binary: Path, spec: SandboxSpec, sandbox: Sandbox) -> Pid:
         env = self._environment(spec, spec.ports)
         user = userns.inside(spec.uid)
         for directory in spec.durable.values():
@@ -239,19 +246,26 @@ class Bubblewrap:
             self._forks = Forks(self._users)
         output = open_for_actor(sandbox.record.fifo)
         try:
-            inner = self._forks.enclose(
+            return self._forks.enclose(
                 binary,
                 self._options(spec, user),
-                owner=userns.inside(parent),
+                owner=userns.inside(kind_of(spec)),
                 user=user,
                 account=_account(user, env["HOME"]),
                 output=output,
                 began=lambda process: self._sandboxes.began(sandbox, process, spared=True),
             )
-            main = deliver(
+        finally:
+            os.close(output)
+
+    def _deliver(self, spec: SandboxSpec, sandbox: Sandbox, inner: Pid, line: socket.socket) -> Pid:
+        user = userns.inside(spec.uid)
+        output = open_for_actor(sandbox.record.fifo)
+        try:
+            return deliver(
                 line,
                 output=output,
-                env=env,
+                env=self._environment(spec, spec.ports),
                 cwd=_start_in(spec),
                 inside=Inside(holder=inner, user=user, outside=userns.outside(user)),
                 began=lambda process: self._sandboxes.began(sandbox, process),
@@ -260,7 +274,6 @@ class Bubblewrap:
             )
         finally:
             os.close(output)
-        return main, inner
 
     def _bounds(
         self, spec: SandboxSpec, *, own_user: bool = True, holders: int = HOLDERS

@@ -21,6 +21,8 @@ import importlib
 import json
 import os
 import platform
+import random
+import runpy
 import select
 import signal
 import socket
@@ -290,8 +292,6 @@ def checked(answer: int) -> None:
 def reseed() -> None:
     """What was drawn in the parent would be drawn in every child. os.urandom needs nothing; what
     else there is may register with os.register_at_fork."""
-    import random
-
     random.seed()
     if (tls := sys.modules.get("ssl")) is not None:
         tls.RAND_add(os.urandom(32), 32)
@@ -324,8 +324,6 @@ def run(told: Message, first: Message) -> None:
     reseed()
     sys.argv = list(first["arguments"])
     sys.orig_argv = list(first["command"])
-    import runpy
-
     if first["module"]:
         runpy.run_module(first["module"], run_name="__main__", alter_sys=True)
     else:

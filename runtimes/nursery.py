@@ -37,6 +37,8 @@ MEMORY_BYTES = 512 << 20
 """For one whose template limits no memory."""
 IMPORT_S = 60.0
 _TIDY_S = 30.0
+_TRIES = 3
+"""Files may be changing just now, or a parent may have died."""
 
 Began = Callable[[Pid], None]
 Begin = Callable[[SandboxSpec, Sandbox, socket.socket, Began], Awaitable[tuple[Pid, Handle]]]
@@ -96,14 +98,19 @@ class Nursery:
         key = kind_of(spec)
         kind = self._kinds.setdefault(key, _Cradle())
         async with kind.turn:
-            while True:
+            for _ in range(_TRIES):
                 zygote = await self._zygote(kind, key, spec)
                 try:
                     line = await zygote.fork()
                 except Stale:
                     self._retire(kind)
                     continue
+                except RuntimeFailure:
+                    if zygote.is_alive:
+                        raise
+                    continue  # it died a moment ago: as if it had not been there
                 return zygote, line
+        raise RuntimeFailure("its parent changes all the time", retryable=True)
 
     async def sweep(self) -> None:
         """End what earlier workers left: a zygote serves the worker that began it alone."""
@@ -148,7 +155,7 @@ class Nursery:
             command = parse(spec.command)
         except NotPython as error:
             raise RuntimeFailure(f"cannot preload for this command: {error}") from error
-        uid = f"zygote-{key[:12]}-{os.urandom(4).hex()}"
+        uid = f"{key}-{os.urandom(4).hex()}"
         place = self._root / uid
         parent = SandboxSpec(
             actor=preload.template,
@@ -176,7 +183,7 @@ class Nursery:
                     began = functools.partial(self._sandboxes.began, sandbox)
                     process, handle = await self._begin(parent, sandbox, theirs, began)
                     self._sandboxes.keep(sandbox, handle)
-            zygote = Zygote(preload.template, uid, mine, process)
+            zygote = Zygote(preload.template, mine, process)
             self._handles[zygote] = handle
             zygote.used_at = asyncio.get_running_loop().time()
             zygote.begin(
@@ -223,4 +230,5 @@ def _start_in(spec: SandboxSpec) -> Path:
 def kind_of(spec: SandboxSpec) -> str:
     """Actors of equal kind are forks of one parent: all that its memory may depend on."""
     told = (spec.preload, spec.command, str(spec.working_dir), spec.resources, spec.read_only)
-    return hashlib.blake2b(msgspec.json.encode(told, enc_hook=str), digest_size=16).hexdigest()
+    told_as = msgspec.json.encode(told, enc_hook=str)
+    return f"zygote-{hashlib.blake2b(told_as, digest_size=8).hexdigest()}"

@@ -31,10 +31,8 @@ class Stale(Exception):
 class Zygote:
     """`<Zygote demo/web, 12 forked>`. Its control socket is read in the event loop."""
 
-    def __init__(self, template: str, name: str, control: socket.socket, process: Pid) -> None:
+    def __init__(self, template: str, control: socket.socket, process: Pid) -> None:
         self.template = template
-        self.name = name
-        """Of its sandbox; its user id comes of it."""
         self.process = process
         self.forked = 0
         self.used_at = 0.0
