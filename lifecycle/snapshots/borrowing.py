@@ -13,7 +13,6 @@ from lifecycle.snapshots.base import Store
 from lifecycle.snapshots.keys import Keys
 from lifecycle.snapshots.manifest import Manifest, owners, seen_by
 from lifecycle.snapshots.names import Home, new_mark, new_name
-from lifecycle.snapshots.packs import Parcel
 from lifecycle.snapshots.restoring import open_manifest
 from lifecycle.snapshots.saving import sealed
 
@@ -38,7 +37,7 @@ async def fork(store: Store, keys: Keys, source: Home, name: str, to: Home) -> s
     made = msgspec.structs.replace(
         borrowed, uid=to.uid, epoch=0, name=new_name(0), parent=f"{source.uid}:{name}"
     )
-    parcel: Parcel = sealed(keys.of(to.namespace), made)
+    parcel = sealed(keys.of(to.namespace), made)
     await store.create(parcel.key, parcel.body)
     return made.name
 
