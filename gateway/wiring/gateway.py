@@ -32,7 +32,7 @@ from lifecycle.snapshots.vault import Vault
 from lifecycle.template_actions import TemplateActions
 from lifecycle.trust import Address
 from lifecycle.wake import Waker
-from placement.model import ActorId
+from placement.model import ActorId, ActorRecord
 
 
 def relay_settings(edge: Edge) -> RelaySettings:
@@ -163,6 +163,7 @@ class ControlPart(AbstractAsyncContextManager["ControlPart"]):
             waker=self._waker,
             workers=backbone.worker_at,
             forget_snapshots=self._forget_snapshots,
+            fork_snapshot=self._fork_snapshot,
         )
         app = make_app(
             actions,
@@ -192,3 +193,7 @@ class ControlPart(AbstractAsyncContextManager["ControlPart"]):
 
     async def _forget_snapshots(self, actor: ActorId, uid: str) -> None:
         await self._vault.delete_actor(actor.namespace, uid)
+
+    async def _fork_snapshot(self, source: ActorRecord, uid: str) -> str:
+        assert source.snapshot is not None
+        return await self._vault.fork(source.actor.namespace, source.uid, source.snapshot, uid)
