@@ -79,6 +79,11 @@ class SuspendAsk(msgspec.Struct, frozen=True, kw_only=True):
     """Suspend without a snapshot: what changed since the last one is lost (delete)."""
 
 
+class EvictAsk(msgspec.Struct, frozen=True, kw_only=True):
+    namespace: str | None = None
+    """Only one of this namespace's."""
+
+
 class LogsAsk(msgspec.Struct, frozen=True, kw_only=True):
     actor: ActorId
     tail_bytes: int
@@ -117,8 +122,8 @@ class Worker(Protocol):
         """Suspend it here. Raises ActorBusy, NoSuchActor (not here), Fenced, DependencyAway."""
         ...
 
-    async def evict(self) -> bool:
-        """Suspend the longest idle actor; False when none may be."""
+    async def evict(self, namespace: str | None = None) -> bool:
+        """Suspend the longest idle actor (of this namespace); False when none may be."""
         ...
 
     async def logs(self, actor: ActorId, tail_bytes: int) -> bytes:

@@ -38,8 +38,8 @@ class Way:
     async def suspend(self, ask: SuspendAsk) -> None:
         await self._call("suspend").suspend(ask)
 
-    async def evict(self) -> bool:
-        return await self._call("evict").evict()
+    async def evict(self, namespace: str | None = None) -> bool:
+        return await self._call("evict").evict(namespace)
 
     async def logs(self, actor: ActorId, tail_bytes: int) -> bytes:
         return await self._call("logs").logs(actor, tail_bytes)
@@ -65,6 +65,7 @@ class GatewaySide:
             self.roster,
             self.worker_at,
             rng=self.rng,
+            quotas=world.quotas,
         )
 
     def worker_at(self, record: WorkerRecord) -> Worker:

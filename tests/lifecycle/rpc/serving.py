@@ -31,7 +31,7 @@ class Refusing:
     async def suspend(self, ask: SuspendAsk) -> None:
         raise self._refuse("suspend")
 
-    async def evict(self) -> bool:
+    async def evict(self, namespace: str | None = None) -> bool:
         raise self._refuse("evict")
 
     async def logs(self, actor: ActorId, tail_bytes: int) -> bytes:
