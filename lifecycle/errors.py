@@ -90,6 +90,12 @@ class QueueFull(LifecycleError):
     retry_after_s = 1.0
 
 
+class QuotaReached(LifecycleError):
+    """As many actors of its namespace run as may; nothing was sent to it."""
+
+    retry_after_s = 1.0
+
+
 class Fenced(LifecycleError):
     """The lease is over or the record has another owner: nothing may be served or written."""
 

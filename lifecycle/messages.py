@@ -84,6 +84,11 @@ class SaveAsk(msgspec.Struct, frozen=True, kw_only=True):
     wait_ms: int
 
 
+class EvictAsk(msgspec.Struct, frozen=True, kw_only=True):
+    namespace: str | None = None
+    """Only one of this namespace's."""
+
+
 class LogsAsk(msgspec.Struct, frozen=True, kw_only=True):
     actor: ActorId
     tail_bytes: int
@@ -127,8 +132,8 @@ class Worker(Protocol):
         time), NotHere, Fenced (it left meanwhile: look at its record), DependencyAway."""
         ...
 
-    async def evict(self) -> bool:
-        """Suspend the longest idle actor; False when none may be."""
+    async def evict(self, namespace: str | None = None) -> bool:
+        """Suspend the longest idle actor (of this namespace); False when none may be."""
         ...
 
     async def logs(self, actor: ActorId, tail_bytes: int) -> bytes:

@@ -29,11 +29,13 @@ from lifecycle.messages import (
     WakeAsk,
     WorkerStatus,
 )
+from lifecycle.namespace_actions import NamespaceActions
 from lifecycle.template_actions import TemplateActions
 from placement.catalog import Catalog
 from placement.leases import Leases
 from placement.listing import Listing
 from placement.model import ActorId, ActorRecord, Claimant, Fence, WorkerRecord, new_uid
+from placement.quotas import Quotas
 from placement.table import Table
 
 COUNTER: dict[str, Any] = {
@@ -108,7 +110,7 @@ class FakeWorker:
         assert done.record is not None
         self.fences[ask.actor] = done.record.fence()
 
-    async def evict(self) -> bool:
+    async def evict(self, namespace: str | None = None) -> bool:
         return False
 
     async def logs(self, actor: ActorId, tail_bytes: int) -> bytes:
@@ -169,6 +171,7 @@ class FakeFleet:
         self.leases = Leases(self.redis, ttl_s=30, margin_s=0.01)
         self.catalog = Catalog(self.redis)
         listing = Listing(self.redis)
+        self.namespaces = NamespaceActions(Quotas(self.redis, lasts_s=30))
         self.templates = TemplateActions(catalog=self.catalog, listing=listing)
         self.actions = Actions(
             table=self.table,

@@ -44,6 +44,7 @@ ROWS: dict[type[Exception], tuple[int, str]] = {
     errors.TemplateInUse: (409, "in-use"),
     errors.TemplateConflict: (409, "conflict"),
     errors.QueueFull: (429, "queue-full"),
+    errors.QuotaReached: (429, "quota"),
     errors.SnapshotRefused: (503, "snapshot-refused"),
     errors.SnapshotFailed: (503, "snapshot-failed"),
     errors.NoCapacity: (503, "no-capacity"),

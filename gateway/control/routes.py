@@ -14,7 +14,8 @@ from gateway.control import resources as r
 from gateway.control.faults import REQUEST_ID, Refusal
 from lifecycle import bulk, documents
 from lifecycle.actions import Actions, ListFilter
-from lifecycle.forms import PolicyDocument, TemplateDocument
+from lifecycle.forms import NamespaceDocument, PolicyDocument, TemplateDocument
+from lifecycle.namespace_actions import NamespaceActions
 from lifecycle.quantities import Duration
 from lifecycle.strict import NotUnderstood, convert
 from lifecycle.template_actions import TemplateActions
@@ -65,10 +66,12 @@ class Api:
         self,
         actions: Actions,
         templates: TemplateActions,
+        namespaces: NamespaceActions,
         tokens: Callable[[], ActorTokens] | None = None,
     ) -> None:
         self._actions = actions
         self._templates = templates
+        self._namespaces = namespaces
         self._tokens = tokens
 
     # Templates ------------------------------------------------------------------------------
@@ -182,6 +185,18 @@ class Api:
             call.actor, self._tokens().mint(call.actor, expires=expires), expires
         )
 
+    # Namespaces -----------------------------------------------------------------------------
+
+    async def apply_namespace(self, call: Call) -> r.Namespace:
+        return r.Namespace.of(await self._namespaces.apply(call.body))
+
+    async def get_namespace(self, call: Call) -> r.Namespace:
+        return r.Namespace.of(await self._namespaces.get(check_label(call.path["ns"], "namespace")))
+
+    async def list_namespaces(self, call: Call) -> r.Namespaces:
+        found = await self._namespaces.list()
+        return r.Namespaces(items=[r.Namespace.of(each) for each in found])
+
     # Workers --------------------------------------------------------------------------------
 
     async def list_workers(self, call: Call) -> r.Workers:
@@ -231,6 +246,13 @@ ROUTES: tuple[Route, ...] = (
           handler=Api.set_actor_policy, body=PolicyDocument, is_document=True, answer=r.Actor),
     Route(method="POST", path=_ACTOR + "/token", summary="Sign a token that opens this actor",
           handler=Api.mint_token, body=r.MintToken, answer=r.ActorToken),
+    Route(method="POST", path="/v1/namespaces", summary="Set a namespace's quota",
+          handler=Api.apply_namespace, body=NamespaceDocument, is_document=True,
+          answer=r.Namespace),
+    Route(method="GET", path="/v1/namespaces", summary="List namespaces that have a quota",
+          handler=Api.list_namespaces, answer=r.Namespaces),
+    Route(method="GET", path="/v1/namespaces/{ns}", summary="A namespace's quota and its use",
+          handler=Api.get_namespace, answer=r.Namespace),
     Route(method="GET", path="/v1/workers", summary="List workers whose lease lives",
           handler=Api.list_workers, answer=r.Workers),
     Route(method="POST", path="/v1/workers/{id}/drain", summary="Suspend all actors of a worker",

@@ -7,6 +7,7 @@ import msgspec
 from lifecycle.errors import DependencyAway
 from lifecycle.host.door import error_of
 from lifecycle.messages import (
+    EvictAsk,
     LogsAsk,
     Refused,
     SaveAsk,
@@ -72,8 +73,9 @@ class FarWorker:
     async def save(self, ask: SaveAsk) -> None:
         await self._call("save", ask, wait_s=ask.wait_ms / 1000, actor=ask.actor)
 
-    async def evict(self) -> bool:
-        made_room: bool = self._read(await self._call("evict", None, wait_s=30.0), _of(bool))
+    async def evict(self, namespace: str | None = None) -> bool:
+        ask = EvictAsk(namespace=namespace)
+        made_room: bool = self._read(await self._call("evict", ask, wait_s=30.0), _of(bool))
         return made_room
 
     async def logs(self, actor: ActorId, tail_bytes: int) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any, cast
 import msgspec
 
 from lifecycle.errors import LifecycleError
-from lifecycle.messages import LogsAsk, Refused, SaveAsk, SuspendAsk, WakeAsk, Worker
+from lifecycle.messages import EvictAsk, LogsAsk, Refused, SaveAsk, SuspendAsk, WakeAsk, Worker
 from lifecycle.rpc import frames
 from lifecycle.rpc.frames import BadFrame, Call, Kind, Reply
 from lifecycle.trust import Address
@@ -138,7 +138,8 @@ class Lines:
         return None
 
     async def _evict(self, body: bytes) -> object:
-        return await self._worker.evict()
+        ask = msgspec.msgpack.decode(body, type=EvictAsk | None)
+        return await self._worker.evict(None if ask is None else ask.namespace)
 
     async def _logs(self, body: bytes) -> object:
         ask = msgspec.msgpack.decode(body, type=LogsAsk)

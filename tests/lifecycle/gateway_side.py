@@ -41,8 +41,8 @@ class Way:
     async def save(self, ask: SaveAsk) -> None:
         await self._call("save").save(ask)
 
-    async def evict(self) -> bool:
-        return await self._call("evict").evict()
+    async def evict(self, namespace: str | None = None) -> bool:
+        return await self._call("evict").evict(namespace)
 
     async def logs(self, actor: ActorId, tail_bytes: int) -> bytes:
         return await self._call("logs").logs(actor, tail_bytes)
@@ -68,6 +68,7 @@ class GatewaySide:
             self.roster,
             self.worker_at,
             rng=self.rng,
+            quotas=world.quotas,
         )
 
     def worker_at(self, record: WorkerRecord) -> Worker:

@@ -34,7 +34,7 @@ class Refusing:
     async def save(self, ask: SaveAsk) -> None:
         raise self._refuse("save")
 
-    async def evict(self) -> bool:
+    async def evict(self, namespace: str | None = None) -> bool:
         raise self._refuse("evict")
 
     async def logs(self, actor: ActorId, tail_bytes: int) -> bytes:
