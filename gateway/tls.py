@@ -44,6 +44,11 @@ class Tls:
         return self._out.read()
 
     @property
+    def protocol(self) -> str | None:
+        """What both ends chose by ALPN."""
+        return self._object.selected_alpn_protocol()
+
+    @property
     def waiting(self) -> int:
         """Bytes that `take` would give."""
         return self._out.pending

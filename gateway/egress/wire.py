@@ -94,6 +94,11 @@ class Wire(asyncio.Protocol):
     def is_open(self) -> bool:
         return not self._is_done and self.transport is not None
 
+    @property
+    def is_lost(self) -> bool:
+        """`on_lost` was called."""
+        return self._is_done and self.transport is None
+
     def begin_tls(
         self, context: ssl.SSLContext, *, server: bool, hostname: str | None = None
     ) -> None:
