@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 
 import msgspec
 
@@ -41,6 +42,7 @@ def pack_snapshot(snapshot: str | None) -> str | bytes | None:
     return packed if unpack_snapshot(packed) == snapshot else snapshot
 
 
+@lru_cache(1024)  # an actor's name comes with each answer of a wake and a suspend
 def unpack_snapshot(kept: bytes) -> str:
     if not kept.startswith(_PACKED_NAME):
         return kept.decode()
