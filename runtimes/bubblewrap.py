@@ -15,7 +15,7 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from runtimes import bwrap, forks, limits, netns, trial, userns, view
+from runtimes import bwrap, forks, landlock, limits, netns, seccomp, trial, userns, view
 from runtimes.base import (
     Capabilities,
     Endpoint,
@@ -223,6 +223,7 @@ class Bubblewrap:
                     env=env,
                     account=_account(user, env["HOME"]),
                     user_namespace=self._user_namespace(),
+                    filters=seccomp.filters_of_a_parent().programs,
                     output=output,
                     began=began,
                     # Not their number: the kernel counts all children against it, wherever they go.
@@ -267,7 +268,13 @@ class Bubblewrap:
                 output=output,
                 env=self._environment(spec, spec.ports),
                 cwd=_start_in(spec),
-                inside=Inside(holder=inner, user=user, outside=userns.outside(user)),
+                inside=Inside(
+                    holder=inner,
+                    user=user,
+                    outside=userns.outside(user),
+                    filters=seccomp.filters().programs,
+                    domain=not landlock.why_not(),
+                ),
                 began=lambda process: self._sandboxes.began(sandbox, process),
                 # What holds this sandbox is of its parent's user; who enters it ends.
                 at_gate=lambda pid: limits.apply(pid, self._bounds(spec, holders=1)),
@@ -304,6 +311,7 @@ class Bubblewrap:
                 env=env,
                 account=_account(user, env["HOME"]),
                 user_namespace=self._user_namespace() if self._privileged else None,
+                filters=seccomp.filters().programs,
                 output=output,
                 began=lambda process: self._sandboxes.began(sandbox, process, spared=True),
                 at_gate=lambda pid: limits.apply(pid, bounds),
@@ -357,8 +365,15 @@ class Bubblewrap:
 
     def _keeps(self) -> tuple[str, ...]:
         controllers = self._tree.controllers if self._tree is not None else frozenset()
+        no_filter, no_domain = seccomp.filters().why_not, landlock.why_not()
         return (
             "own mounts, processes, IPC and host name; system read-only; no capabilities",
+            f"NO filter of system calls: {no_filter}"
+            if no_filter
+            else "system calls by an allow list (seccomp)",
+            f"no landlock: {no_domain}"
+            if no_domain
+            else "no signal and no abstract socket out of the sandbox (landlock)",
             "own network and user id"
             if self._privileged
             else "shares the host's network and the worker's user id (the worker is not root)",

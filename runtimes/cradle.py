@@ -10,8 +10,8 @@ the modules have run in this memory, so nothing that their code could tell is be
     worker -> zygote   {"fork"} with the child's end of a line, {"retire"}
     zygote -> worker   {"forked": pid} | {"stale": path}, {"ended": [[pid, status], ...]}
     child  -> worker   {"hello"}                                on its line, still outside
-    worker -> child    {"user", "filter"} with output and namespaces
-    child  -> worker   {"locked"}                               by the process that will be the actor
+    worker -> child    {"user", "filters", "domain"} with output and namespaces
+    child  -> worker   {"locked"}                               by what will be the actor
     worker -> child    {"env", "cwd"}
 """
 
@@ -44,6 +44,8 @@ NAMESPACES = {
 """In the order in which they are entered: the first gives the rights for the others."""
 _KEYCTL = {"x86_64": 250, "aarch64": 219}
 _JOIN_SESSION_KEYRING = 1
+_CREATE_RULESET, _RESTRICT_SELF, _SCOPES = 444, 446, 3
+"""Landlock: no signal and no abstract socket out of an own domain."""
 _SET_DUMPABLE, _SET_SECCOMP, _CAPBSET_DROP, _SET_CHILD_SUBREAPER, _SET_NO_NEW_PRIVS = (
     4,
     22,
@@ -232,7 +234,8 @@ def become(line: socket.socket) -> Message:
     told, fds = expected(line)
     output, *namespaces = fds
     if namespaces:
-        enter(namespaces, told["user"], bytes.fromhex(told["filter"]))
+        enter(namespaces)
+        lock(told["user"], told["filters"], told["domain"])
         if os.fork():
             os._exit(0)  # outside its own process namespace; the child is in it
     os.setsid()
@@ -257,11 +260,16 @@ def libc() -> Any:  # a ctypes library has whatever one asks it for
     return ctypes.CDLL(None, use_errno=True)
 
 
-def enter(namespaces: list[int], user: int, filtering: bytes) -> None:
-    """Into a sandbox that stands ready, and out of all rights that let us in."""
+def enter(namespaces: list[int]) -> None:
+    """Into a sandbox that stands ready: the first namespace gives the rights for the others."""
     c = libc()
     for descriptor, kind in zip(namespaces, NAMESPACES.values(), strict=True):
         checked(c.setns(descriptor, kind))
+
+
+def lock(user: int, filters: list[str], domain: bool) -> None:
+    """Out of all rights that let us in, for good."""
+    c = libc()
     if platform.machine() in _KEYCTL:
         # Else all that descend from one login share a place for keys. Kernels without it: ENOSYS.
         c.syscall(_KEYCTL[platform.machine()], _JOIN_SESSION_KEYRING, None)
@@ -276,7 +284,13 @@ def enter(namespaces: list[int], user: int, filtering: bytes) -> None:
     # Changing the user id closed /proc/self to itself, as for a set-user-id program.
     checked(c.prctl(_SET_DUMPABLE, 1, 0, 0, 0))
     checked(c.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-    if filtering:
+    if domain:
+        rules = c.syscall(
+            _CREATE_RULESET, struct.pack("@QQQ", 0, 0, _SCOPES), ctypes.c_size_t(24), 0
+        )
+        checked(c.syscall(_RESTRICT_SELF, rules, 0))
+        os.close(rules)
+    for filtering in map(bytes.fromhex, filters):
         program = ctypes.create_string_buffer(filtering, len(filtering))
         # struct sock_fprog: the number of instructions of 8 bytes, and where they are.
         fprog = struct.pack("@HP", len(filtering) // 8, ctypes.addressof(program))

@@ -1,9 +1,9 @@
 """From a zygote's fresh child to an actor's process: what the worker tells it, and checks. Blocks.
 
-The child is a copy of memory in which a template's code has run, so nothing that it says is believed:
-which process speaks is told by the kernel with each message (SCM_CREDENTIALS, translated to our
-process ids), and whether it has entered its sandbox and given up its rights is read in /proc, before
-it gets anything of the actor's.
+The child is a copy of memory in which a template's code has run, so nothing that it says is
+believed: which process speaks is told by the kernel with each message (SCM_CREDENTIALS, in our
+process ids), and whether it has entered its sandbox and given up its rights is read in /proc,
+before it gets anything of the actor's.
 """
 
 import json
@@ -18,7 +18,7 @@ import msgspec
 
 from runtimes import procfs
 from runtimes.base import RuntimeFailure
-from runtimes.cradle import LARGEST, NAMESPACES, send
+from runtimes.cradle import LARGEST, NAMESPACES, Message, send
 from runtimes.procfs import Pid
 
 STEP_S = 10.0
@@ -34,8 +34,10 @@ class Inside(msgspec.Struct, frozen=True, kw_only=True):
     """Its user id in there."""
     outside: int
     """The same in the worker's user namespace."""
-    filter: bytes = b""
-    """Its seccomp program."""
+    filters: tuple[bytes, ...] = ()
+    """Its seccomp programs."""
+    domain: bool = False
+    """It enters a landlock domain of its own."""
 
 
 def deliver(
@@ -61,8 +63,7 @@ def deliver(
         at_gate(first.pid)
         namespaces = [] if inside is None else _open(inside.holder)
         try:
-            user, filtering = (0, b"") if inside is None else (inside.user, inside.filter)
-            plan = {"user": user, "filter": filtering.hex()}
+            plan = {} if inside is None else _plan(inside)
             send(line, plan, (output, *namespaces))
             main = procfs.identify(_hear(line, "locked"))
             if main != first:
@@ -80,6 +81,11 @@ def deliver(
             "a forked process ended before it was an actor; the parent's output says why"
         ) from error
     return main
+
+
+def _plan(inside: Inside) -> Message:
+    filters = [program.hex() for program in inside.filters]
+    return {"user": inside.user, "filters": filters, "domain": inside.domain}
 
 
 def _hear(line: socket.socket, word: str) -> int:
@@ -123,7 +129,7 @@ def _check(main: Pid, inside: Inside, namespaces: Collection[int]) -> None:
         raise EOFError("locked") from error
     wanted = [os.fstat(descriptor).st_ino for descriptor in namespaces]
     wrong = [name for name, is_, must in zip(NAMESPACES, where, wanted, strict=True) if is_ != must]
-    if wrong or (wrong := unlocked(status, inside.outside, filtered=bool(inside.filter))):
+    if wrong or (wrong := unlocked(status, inside.outside, filtered=bool(inside.filters))):
         raise RuntimeFailure(f"a forked process has not given up: {', '.join(wrong)}")
 
 
@@ -132,9 +138,8 @@ def unlocked(status: str, user: int, *, filtered: bool) -> list[str]:
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     sets = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
     found = [name for name in sets if int(fields.get(name, "1"), 16) != 0]
-    for name in ("Uid", "Gid"):
-        if fields.get(name, "").split() != [str(user)] * 4:
-            found.append(name)
+    ids = [str(user)] * 4
+    found += [name for name in ("Uid", "Gid") if fields.get(name, "").split() != ids]
     if fields.get("Groups", "").split():
         found.append("Groups")
     if fields.get("NoNewPrivs") != "1":

@@ -1,7 +1,8 @@
 """The worker's side of `enclosing`: asks for sandboxes that a zygote may enter."""
 
+import contextlib
+import os
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from runtimes import userns
 from runtimes.base import RuntimeFailure
 from runtimes.cradle import Message, receive, send
 from runtimes.enclosing import SHOWN_AT
+from runtimes.spawn import spawn
 
 ANSWER_S = 10.0
 
@@ -26,7 +28,7 @@ class Enclosures:
     def __init__(self, users: userns.UserNamespace) -> None:
         self._users = users
         self._line: socket.socket | None = None
-        self._helper: subprocess.Popen[bytes] | None = None
+        self._helper = 0
         self._turn = threading.Lock()
 
     def spawn(
@@ -52,18 +54,15 @@ class Enclosures:
 
     def _ask(self, message: Message, fds: Sequence[int]) -> int:
         with self._turn:
-            if self._helper is not None and self._helper.poll() is not None:
-                self._drop()
             line = self._line or self._begin()
             try:
                 send(line, message, tuple(fds))
                 got = receive(line)
+                if got is None:
+                    raise ConnectionResetError("its maker ended")
             except OSError as error:
-                self._drop()
+                self._drop()  # the next one begins it anew
                 raise RuntimeFailure(f"no sandbox for a fork: {error}", retryable=True) from error
-            if got is None:
-                self._drop()
-                raise RuntimeFailure("the maker of sandboxes for forks ended", retryable=True)
         answer = got[0]
         if "failed" in answer:
             raise RuntimeFailure(f"no sandbox for a fork: {answer['failed']}")
@@ -74,13 +73,12 @@ class Enclosures:
         mine.settimeout(ANSWER_S)
         with theirs:
             fds = (theirs.fileno(), self._users.fd)
-            self._helper = subprocess.Popen(
+            self._helper = spawn(
                 [sys.executable, "-S", "-m", "runtimes.enclosing", *(str(fd) for fd in fds)],
                 env={"PYTHONPATH": str(Path(next(iter(runtimes.__path__))).parent)},
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                pass_fds=fds,
-                start_new_session=True,
+                cwd=Path("/"),
+                output=2,
+                keep=fds,
             )
         self._line = mine
         return mine
@@ -89,10 +87,10 @@ class Enclosures:
         if self._line is not None:
             self._line.close()  # the helper ends by it
             self._line = None
-        if self._helper is not None:
-            self._helper.kill()
-            self._helper.wait()
-            self._helper = None
+        if self._helper:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self._helper, os.WNOHANG)
+            self._helper = 0
 
     def __del__(self) -> None:
         self._drop()

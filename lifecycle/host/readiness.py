@@ -11,7 +11,8 @@ from runtimes.base import Endpoint
 _FIRST_PAUSE_S = 0.002
 _LONGEST_PAUSE_S = 0.05
 _HASTE_S = 0.1
-"""At first what is forked or small is ready any moment, and a look costs a tenth of a millisecond."""
+"""At first: what is forked or small is ready any moment, and a look costs a tenth of a millisecond.
+"""
 _PROBE_S = 2.0
 """One probe's own limit: a program may accept and answer later, a hung one must not hold us."""
 _CONNECT_S = 0.1
