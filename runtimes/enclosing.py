@@ -75,8 +75,11 @@ def _in_child(told: dict[str, Any], fds: list[int], say_made: int, go: int) -> N
     os.setresuid(0, 0, 0)
     os.setsid()
     os.chdir("/")
-    _arrange(fds, told["places"], say_made)
-    os.execve(told["argv"][0], told["argv"], {})
+    say_made = _arrange(fds, told["places"], say_made)
+    try:
+        os.execve(told["argv"][0], told["argv"], {})
+    except OSError as error:
+        os.write(say_made, str(error).encode()[:500])
 
 
 def _show(shown: list[str]) -> None:
@@ -97,8 +100,9 @@ def _show(shown: list[str]) -> None:
         checked(c.mount(source, place.encode(), None, _BIND | _REC, None))
 
 
-def _arrange(fds: list[int], places: list[int], say_made: int) -> None:
-    """The descriptors at the numbers that bwrap was told, and none beside them."""
+def _arrange(fds: list[int], places: list[int], say_made: int) -> int:
+    """The descriptors at the numbers that bwrap was told, and none beside them but `say_made`: where
+    that is now. The exec closes it."""
     above = max([*places, 2]) + 1
     held = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, above) for fd in fds]
     mine = fcntl.fcntl(say_made, fcntl.F_DUPFD_CLOEXEC, above)
@@ -107,7 +111,9 @@ def _arrange(fds: list[int], places: list[int], say_made: int) -> None:
     _close_others({0, *places}, above)
     for fd, place in zip(held, places, strict=True):
         os.dup2(fd, place)
-    assert mine > above
+    os.closerange(above, mine)
+    os.closerange(mine + 1, 1 << 20)
+    return mine
 
 
 def _close_others(kept: Iterable[int], below: int) -> None:

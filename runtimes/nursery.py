@@ -63,11 +63,11 @@ class Nursery:
         *,
         tree: Tree | None,
         ports: Ports,
-        most_forks: int = MOST_FORKS,
     ) -> None:
         self._root = root
         self._begin = begin
-        self._most_forks = most_forks
+        self.most = MOST
+        self.most_forks = MOST_FORKS
         self._sandboxes = Sandboxes(root, tree=tree, ports=ports, alone=True)
         self._kinds: dict[str, _Cradle] = {}
         self._handles: dict[Zygote, Handle] = {}
@@ -126,7 +126,7 @@ class Nursery:
 
     async def _zygote(self, kind: _Cradle, key: str, spec: SandboxSpec) -> Zygote:
         zygote = kind.zygote
-        if zygote is not None and zygote.is_alive and zygote.forked < self._most_forks:
+        if zygote is not None and zygote.is_alive and zygote.forked < self.most_forks:
             return zygote
         self._retire(kind)
         await self._clear()
@@ -139,7 +139,7 @@ class Nursery:
             (kind for kind in self._kinds.values() if kind.zygote is not None),
             key=lambda kind: kind.zygote.used_at if kind.zygote is not None else 0.0,
         )
-        for kind in used[: max(0, len(used) + 1 - MOST)]:
+        for kind in used[: max(0, len(used) + 1 - self.most)]:
             self._retire(kind)
 
     def _retire(self, kind: _Cradle) -> None:

@@ -162,8 +162,11 @@ class Zygote:
                 return
             body, self._received = self._received[4 : 4 + size], self._received[4 + size :]
             try:
-                self._hear(json.loads(body))
-            except (ValueError, TypeError, AttributeError):
+                message = json.loads(body)
+                if not isinstance(message, dict):
+                    raise TypeError(type(message).__name__)
+                self._hear(message)
+            except (ValueError, TypeError):
                 self.close()  # nonsense: its modules meddle
                 return
 
