@@ -101,7 +101,7 @@ def _show(shown: list[str]) -> None:
 
 
 def _arrange(fds: list[int], places: list[int], say_made: int) -> int:
-    """The descriptors at the numbers that bwrap was told, and none beside them but `say_made`: where
+    """The descriptors at the numbers that bwrap was told, and none beside but `say_made`: where
     that is now. The exec closes it."""
     above = max([*places, 2]) + 1
     held = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, above) for fd in fds]
