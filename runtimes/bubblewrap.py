@@ -15,7 +15,7 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from runtimes import bwrap, forks, landlock, limits, netns, seccomp, trial, userns, view
+from runtimes import bwrap, forks, landlock, limits, netns, procfs, seccomp, trial, userns, view
 from runtimes.base import (
     Capabilities,
     Endpoint,
@@ -278,6 +278,7 @@ class Bubblewrap:
                 began=lambda process: self._sandboxes.began(sandbox, process),
                 # What holds this sandbox is of its parent's user; who enters it ends.
                 at_gate=lambda pid: limits.apply(pid, self._bounds(spec, holders=1)),
+                strangers=lambda: _strangers(sandbox, inner),
             )
         finally:
             os.close(output)
@@ -382,6 +383,14 @@ class Bubblewrap:
             "cpu share by cgroup" if "cpu" in controllers else "no limit of CPU share",
             "pids by cgroup" if "pids" in controllers else "pids by resource limit",
         )
+
+
+def _strangers(sandbox: Sandbox, inner: Pid) -> set[int]:
+    """In its cgroup and not begun by us. Without a cgroup nobody can tell."""
+    if sandbox.cgroup is None:
+        return set()
+    begun = {root.pid for root in sandbox.roots}
+    return set(sandbox.cgroup.pids()) - begun - {child.pid for child in procfs.children(inner)}
 
 
 def _start_in(spec: SandboxSpec) -> Path:

@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import struct
+import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ from runtimes.cradle import LARGEST, NAMESPACES, Message, send
 from runtimes.procfs import Pid
 
 STEP_S = 10.0
+GONE_S = 2.0
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -49,12 +51,13 @@ def deliver(
     inside: Inside | None,
     began: Callable[[Pid], None],
     at_gate: Callable[[int], None],
+    strangers: Callable[[], Collection[int]] = tuple,
 ) -> Pid:
     """The process that runs the actor's program from now on.
 
     `began` hears of each process as soon as it is known; `at_gate` gets the pid of a child that has
-    not entered anything yet: limits set then are those of all that comes of it. Raises
-    RuntimeFailure.
+    not entered anything yet: limits set then are those of all that comes of it.
+    `strangers`: who else is where only the actor's processes may be. Raises RuntimeFailure.
     """
     line.settimeout(STEP_S)
     try:
@@ -69,6 +72,11 @@ def deliver(
             if main != first:
                 began(main)
             if inside is not None:
+                # Whoever entered had every right in there: it must be over, and have left nobody.
+                if main != first:
+                    _until_gone(first)
+                if left := strangers():
+                    raise RuntimeFailure(f"a forked process left {len(left)} others behind")
                 _check(main, inside, namespaces)
         finally:
             for descriptor in namespaces:
@@ -119,6 +127,14 @@ def _open(holder: Pid) -> list[int]:
             raise RuntimeFailure("the sandbox of a fork ended", retryable=True) from error
         raise
     return found
+
+
+def _until_gone(process: Pid) -> None:
+    give_up = time.monotonic() + GONE_S
+    while procfs.is_alive(process):
+        if time.monotonic() > give_up:
+            raise RuntimeFailure("a forked process that entered a sandbox stays behind")
+        time.sleep(0.0002)
 
 
 def _check(main: Pid, inside: Inside, namespaces: Collection[int]) -> None:

@@ -90,8 +90,7 @@ class Nursery:
                     if kind.zygote is None and not kind.turn.locked():
                         del self._kinds[key]
         finally:
-            for zygote in list(self._handles):
-                zygote.close()
+            await self.close()
 
     async def fork(self, spec: SandboxSpec) -> tuple[Zygote, socket.socket]:
         """A child that waits to be told who it is, and its line. Raises RuntimeFailure."""
@@ -120,7 +119,7 @@ class Nursery:
     async def close(self) -> None:
         for kind in self._kinds.values():
             kind.zygote = None
-        for zygote in self._handles:
+        for zygote in list(self._handles):
             zygote.close()
         await self._clear()
 
@@ -198,6 +197,7 @@ class Nursery:
             async with asyncio.timeout(IMPORT_S):
                 await asyncio.shield(zygote.ready)
             if why_not := zygote.why_not_forkable():
+                # Once is enough: from here on nothing runs in it but its loop.
                 raise RuntimeFailure(
                     f"what {preload.template} preloads cannot be forked: {why_not}"
                 )

@@ -67,8 +67,6 @@ class Zygote:
 
     async def fork(self) -> socket.socket:
         """The worker's end of a new child's line. Raises Stale, RuntimeFailure."""
-        if why_not := self.why_not_forkable():
-            raise RuntimeFailure(f"what {self.template} preloads cannot be forked: {why_not}")
         mine, theirs = socket.socketpair()
         try:
             # By this the kernel says, with each message, which process it is from.

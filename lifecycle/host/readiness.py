@@ -47,10 +47,13 @@ async def wait_ready(template: Template, endpoints: dict[str, Endpoint], deadlin
     endpoint = _endpoint(rule, endpoints)
     loop = asyncio.get_running_loop()
     pause, in_haste_until = _FIRST_PAUSE_S, loop.time() + _HASTE_S
+    said = ""
     while True:
-        said = await _tried(endpoint, template, deadline)
-        if not said:
+        last = await _tried(endpoint, template, deadline)
+        if not last:
             return
+        # A look that the deadline cut short tells nothing that the one before did not tell.
+        said = said if said and loop.time() + _FIRST_PAUSE_S >= deadline else last
         if loop.time() + pause >= deadline:
             what = f"GET {rule.path}" if rule.path else "a connection"
             raise NotReady(f"{what} on port {endpoint.declared}: {said}")

@@ -89,6 +89,8 @@ def delivered_to(program: str, inside: Inside | None) -> bytes:
             assert found.pid == child.pid and began == [found]
         finally:
             mine.close()
+            if sys.exc_info()[0] is not None:
+                child.kill()
             told, _ = child.communicate(timeout=30)
     return told
 
@@ -99,6 +101,20 @@ def test_a_child_that_has_not_entered_gets_nothing_of_the_actor() -> None:
         inside = Inside(holder=procfs.identify(holder.pid), user=7, outside=7)
         with pytest.raises(RuntimeFailure, match="has not given up"):
             delivered_to(LIAR.replace("print(got)", "assert b'of-the-actor' not in got"), inside)
+    finally:
+        holder.kill()
+        holder.wait()
+
+
+def test_one_that_entered_and_stays_behind_is_found() -> None:
+    holder = subprocess.Popen(["sleep", "600"])
+    forking = LIAR.replace(
+        "line.recv", "import os, time; os.fork() and time.sleep(60)\nline.recv", 1
+    )
+    try:
+        inside = Inside(holder=procfs.identify(holder.pid), user=7, outside=7)
+        with pytest.raises(RuntimeFailure, match="stays behind"):
+            delivered_to(forking, inside)
     finally:
         holder.kill()
         holder.wait()

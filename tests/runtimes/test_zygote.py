@@ -22,8 +22,6 @@ class Spoken:
         control, self.line = socket.socketpair()
         self.line.settimeout(10)
         self.zygote = Zygote("demo/web", control, procfs.identify(os.getpid()))
-        # This process has threads of its own, and no zygote's worry.
-        self.zygote.why_not_forkable = str  # type: ignore[method-assign] # always ""
 
 
 @pytest.fixture
