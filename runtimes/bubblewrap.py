@@ -12,6 +12,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -70,6 +71,8 @@ class Bubblewrap:
         self._privileged = os.geteuid() == 0 if privileged is None else privileged
         self._bwrap = bwrap.find()
         self._users: userns.UserNamespace | None = None
+        # A parent and its child's sandbox are begun at once, and must be in the same one.
+        self._making = threading.Lock()
         self._sandboxes = Sandboxes(root, tree=tree, ports=ports, read_exit=_read_exit)
         self.nursery = Nursery(root / "zygotes", self._begin_parent, tree=tree, ports=ports)
         self._forks: Forks | None = None
@@ -241,13 +244,9 @@ class Bubblewrap:
         user = userns.inside(spec.uid)
         for directory in spec.durable.values():
             give(directory, userns.outside(user))
-        if self._forks is None:
-            self._user_namespace()
-            assert self._users is not None
-            self._forks = Forks(self._users)
         output = open_for_actor(sandbox.record.fifo)
         try:
-            return self._forks.enclose(
+            return self._maker().enclose(
                 binary,
                 self._options(spec, user),
                 owner=userns.inside(kind_of(spec)),
@@ -345,9 +344,17 @@ class Bubblewrap:
         ]
 
     def _user_namespace(self) -> int:
-        if self._users is None:
-            self._users = userns.UserNamespace()
-        return self._users.fd
+        with self._making:
+            if self._users is None:
+                self._users = userns.UserNamespace()
+            return self._users.fd
+
+    def _maker(self) -> Forks:
+        self._user_namespace()
+        with self._making:
+            assert self._users is not None
+            self._forks = self._forks or Forks(self._users)
+            return self._forks
 
     async def _try_it(self) -> Fingerprint:
         if sys.platform != "linux":

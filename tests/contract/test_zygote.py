@@ -317,6 +317,21 @@ def _namespaces(pid: int) -> dict[str, int]:
     }
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: elsewhere it is refused by name")
+async def test_a_first_start_may_be_a_fork(tmp_path: Path) -> None:
+    # Nothing was tried before: the parent and its child's sandbox are the driver's first two.
+    os.chmod(tmp_path, 0o755)
+    book = Ports()
+    bench = ForkingBench(
+        root=tmp_path, make=lambda root: Bubblewrap(root, tree=find_tree(), ports=book)
+    )
+    handle = await bench.started()
+    await bench.driver.stop(handle, 0)
+    assert isinstance(bench.driver, Bubblewrap)
+    await bench.driver.nursery.close()
+    book.close()
+
+
 async def test_a_worker_without_root_refuses_by_name(tmp_path: Path) -> None:
     book = Ports()
     driver = Bubblewrap(tmp_path / "driver", tree=None, ports=book, privileged=False)
