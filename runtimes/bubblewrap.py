@@ -212,6 +212,7 @@ class Bubblewrap:
             *view.system(),
             *(() if self._privileged else view.network_files()),
             *view.devices(spec.resources.memory_bytes),
+            *(view.settings() if os.geteuid() == 0 and not self._privileged else ()),
             *view.read_only(shown, hidden=[*self._hidden, spec.directory.parent]),
             *view.for_actors(spec.shown),
             *view.durable(spec.durable),
