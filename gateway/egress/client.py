@@ -202,6 +202,10 @@ class ClientConnection(Wire):
         data, self._buffer = self._buffer, b""
         return data
 
+    def put_back(self, data: bytes) -> None:
+        """What was taken, to be read again."""
+        self._buffer = data
+
     # Of its user.
 
     def hold(self, data: bytes) -> None:

@@ -4,32 +4,44 @@ The order is agentgateway's (agentgateway.md, section 5), but for the credential
 so that no expression can read it.
 """
 
+import datetime
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from random import Random
 from urllib.parse import unquote
 
-from gateway.egress import heads, routing
+from gateway.egress import authz, heads, health, routing
 from gateway.egress.ask import Actor, Ask, Fields, Way
+from gateway.egress.callers.keyring import Keyring
 from gateway.egress.cel import CelFailed
+from gateway.egress.config.gate_model import Gate
 from gateway.egress.config.model import (
     Backend,
     Bind,
+    Computed,
     Connect,
     Credential,
     Document,
+    Edits,
     Listener,
     Match,
     PassRoute,
     Rate,
     Redirect,
+    Retry,
     Route,
-    Rules,
+    Source,
 )
+from gateway.egress.gate import Passage, check, passed
+from gateway.egress.health import Health
 from gateway.egress.hosts import covers
 from gateway.egress.limits import Buckets, Standing
+from gateway.egress.llm import bodies, kinds, models
+from gateway.egress.needs import Body, Steps
 from gateway.egress.refusals import Answer, Refusal, Refused
 
+LONGEST_DELAY_S = 60.0
 BASE_URL_HOST = "egress.internal"
 """The name under which the proxy itself is a server."""
 
@@ -56,8 +68,29 @@ class Forward:
     """The host that credentials are judged by."""
     once: bool = False
     """Made for this request alone: an equal one is decided anew."""
+    edits: tuple[Edits, ...] = ()
+    """Of the answer."""
+    answered: tuple[Computed, ...] = ()
+    body: bytes | None = None
+    """What goes on in place of the request's body; None: that, as it comes."""
+    delay_s: float = 0.0
+    retry: Retry | None = None
+    onward: "Onward | None" = None
+    """From where it may be sent to another backend of its group."""
     taken: tuple[tuple[object, Rate], ...] = ()
     """The buckets that were asked; those of LLM tokens are charged when the use is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Onward:
+    """A request that is admitted, before a backend was chosen."""
+
+    route: Route
+    match: Match
+    backend: Backend
+    """With its groups."""
+    passage: Passage
+    taken: tuple[tuple[object, Rate], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,51 +99,29 @@ class Opening:
 
     listener: Listener | None = None
     passed: PassRoute | None = None
+    backend: Backend | None = None
+    """Of what is passed through."""
     bind: Bind | None = None
     host: str = ""
     port: int = 0
     is_named: bool = False
-
-
-def allows(rules: Rules, ask: Ask) -> str | None:
-    """None when allowed, else which rule says no. A deny that fails denies."""
-    for rule in rules.deny:
-        try:
-            if rule.is_true(ask):
-                return f"denied by {rule.source[:120]!r}"
-        except CelFailed as error:
-            return f"the deny rule {rule.source[:120]!r} could not be computed ({error})"
-    for rule in rules.require:
-        try:
-            if not rule.is_true(ask):
-                return f"{rule.source[:120]!r} is required"
-        except CelFailed as error:
-            return f"{rule.source[:120]!r} is required and could not be computed ({error})"
-    for rule in rules.allow:
-        try:
-            if rule.is_true(ask):
-                return None
-        except CelFailed:
-            continue
-    return "no allow rule admits it" if rules.allow else None
-
-
-def check(rules: Rules, ask: Ask) -> None:
-    if rules and (why := allows(rules, ask)) is not None:
-        raise Refusal(Refused.FORBIDDEN, f"{ask.method} {ask.host}:{ask.port}: {why}")
+    gates: tuple[Gate, ...] = ()
+    """That it has to pass before it is passed on."""
 
 
 # CONNECT ------------------------------------------------------------------------------------
 
+_CHANCE = Random()
 
-def connect(document: Document, ask: Ask) -> Opening:
+
+def connect(document: Document, ask: Ask, chance: Random = _CHANCE) -> Opening:
     """Raises Refusal: before the 200, as an HTTP answer."""
     if document.connect is Connect.DENY:
         raise Refusal(Refused.METHOD, "this egress policy takes no CONNECT")
     check(document.network_rules, ask)
     where = f"{ask.host}:{ask.port}"
     if document.connect is Connect.ROUTE:
-        return _connect_route(document, ask)
+        return _connect_route(document, ask, chance)
     bind = routing.bind_of(document, ask.port)
     if bind is None:
         raise Refusal(Refused.NO_BIND, f"{where}: this policy opens no port {ask.port}")
@@ -122,40 +133,64 @@ def connect(document: Document, ask: Ask) -> Opening:
         )
     if listener.protocol != "TLS":
         return Opening(listener=listener, bind=bind, host=ask.host, port=ask.port)
-    check(listener.rules, ask)
-    passed = routing.pass_for(listener.passes, ask.host)
-    assert passed is not None
-    return _passing(passed, ask)
+    check(listener.gate.rules, ask)
+    found = routing.pass_for(listener.passes, ask.host)
+    assert found is not None
+    return _passing(found, ask, chance)
 
 
-def _connect_route(document: Document, ask: Ask) -> Opening:
+def _connect_route(document: Document, ask: Ask, chance: Random) -> Opening:
     for listener in routing.own_listeners(document):
         found = routing.route_for((listener,), ask)
         if found is not None and found[1].hostnames:
-            check(listener.rules + found[1].rules, ask)
-            backend = found[1].backends[0] if found[1].backends else Backend(host=None)
-            passed = PassRoute(name=found[1].name, host=backend.host, port=backend.port)
-            return _passing(passed, ask)
+            route = found[1]
+            backends = route.backends or (Backend(host=None),)
+            passed = PassRoute(name=route.name, hostnames=route.hostnames, backends=backends)
+            return replace(_passing(passed, ask, chance), gates=(listener.gate, route.gate))
     raise Refusal(Refused.NO_ROUTE, f"{ask.host}:{ask.port} is in no route of this policy")
 
 
-def _passing(passed: PassRoute, ask: Ask) -> Opening:
+def _passing(passed: PassRoute, ask: Ask, chance: Random) -> Opening:
+    backend = _by_weight(passed.name, passed.backends, chance)
     return Opening(
         passed=passed,
-        host=passed.host or ask.host,
-        port=passed.port or ask.port,
-        is_named=passed.host is not None or names(passed.hostnames, ask.host),
+        backend=backend,
+        host=backend.host or ask.host,
+        port=backend.port or ask.port,
+        is_named=backend.host is not None or names(passed.hostnames, ask.host),
     )
+
+
+def admitted(opening: Opening, ask: Ask, keyring: Keyring) -> Steps[None]:
+    """A CONNECT that is passed on as a request of its route. Raises Refusal."""
+    passage = Passage(ask=ask, fields=ask.fields)
+    for each in opening.gates:
+        is_last = each is opening.gates[-1]
+        answer = yield from passed(each, passage, keyring, is_last=is_last)
+        if answer is not None:
+            raise Refusal(Refused.METHOD, "a policy answers this itself", answer=answer)
+
+
+def _by_weight(name: str, backends: tuple[Backend, ...], chance: Random) -> Backend:
+    weights = [each.weight for each in backends]
+    if not any(weights):
+        raise Refusal(Refused.NO_BACKEND, f"route {name} sends nothing anywhere")
+    return backends[0] if len(weights) == 1 else chance.choices(backends, weights)[0]
 
 
 # Requests -----------------------------------------------------------------------------------
 
 
 class Decider:
-    """The rules of one document, with the chance that weights need and the buckets of its rates."""
+    """The rules of one document, with the chance that weights need, the buckets of its rates, and
+    what is known of its backends."""
 
-    def __init__(self, document: Document, buckets: Buckets, chance: Random) -> None:
+    def __init__(
+        self, document: Document, buckets: Buckets, chance: Random, keyring: Keyring
+    ) -> None:
         self.document = document
+        self.health = Health()
+        self.keyring = keyring
         self._buckets = buckets
         self._chance = chance
 
@@ -172,33 +207,81 @@ class Decider:
             raise Refusal(Refused.NO_BIND, f"this policy opens no port {ask.port}")
         return [each for each in bind.listeners if each.protocol != "TLS"]
 
-    def decide(
+    def steps(
         self, ask: Ask, listeners: list[Listener], named: frozenset[bytes], now: float
-    ) -> Forward | Answer:
-        """Raises Refusal."""
+    ) -> Steps[Forward | Answer]:
+        """The whole decision. Raises Refusal."""
         check_path(ask.target)
-        fields = heads.kept(ask.fields, named)
+        passage = Passage(ask=ask, fields=heads.kept(ask.fields, named))
         found = routing.route_for(listeners, ask)
+        listener = found[0] if found is not None else routing.only_for(listeners, ask.host)
+        if listener is not None:
+            answer = yield from passed(listener.gate, passage, self.keyring, is_last=False)
+            if answer is not None:
+                return answer
+            if listener.gate.computed:
+                found = routing.route_for((listener,), ask)  # it may be another one now
         if found is None:
             raise Refusal(
                 Refused.NO_ROUTE,
                 f"{ask.method} {ask.host}{ask.path[:200]} is in no route of egress policy "
                 f"{ask.actor.policy}: ask its operator",
             )
-        listener, route, match = found
-        rules = listener.rules + route.rules
-        check(rules, ask)
+        _listener, route, match = found
+        return (yield from self._routed(route, match, passage, now))
+
+    def _routed(
+        self, route: Route, match: Match, passage: Passage, now: float
+    ) -> Steps[Forward | Answer]:
+        ask = passage.ask
+        if _reads_body(route) and ask.body is None:
+            yield from _body(passage)
+        gate = route.gate
+        if gate.cors is not None and passage.edits:
+            gate = replace(gate, cors=None)  # the listener's comes first
+        answer = yield from passed(gate, passage, self.keyring)
+        if answer is not None:
+            return answer
+        retry = _retry(route, ask)
         taken = self._take(route, ask, now)
-        fields = heads.computed(fields, listener.computed, ask)
-        fields = heads.computed(fields, route.computed, ask)
-        fields = heads.edited(fields, route.request)
+        passage.fields = heads.edited(passage.fields, route.request)
         if route.redirect is not None:
-            return _redirected(route.redirect, match, ask)
+            return _with_edits(_redirected(route.redirect, match, ask), passage)
         if route.direct is not None:
-            return _direct(route, ask)
-        backend = self._choose(route, ask)
+            return _with_edits(_direct(route, ask), passage)
+        backend = yield from self._backend_for(route, passage)
+        if isinstance(backend, Answer):
+            return _with_edits(backend, passage)
         check(backend.rules, ask)
-        return self._forward(route, backend, match, ask, fields, taken)
+        if backend.authz is not None:
+            passage.once = True
+            passage.fields = yield from authz.consulted(backend.authz, ask, passage.fields)
+        if backend.redirect is not None:
+            return _with_edits(_redirected(backend.redirect, match, ask), passage)
+        if _wants_body(backend, match, ask) and ask.body is None:
+            yield from _body(passage)
+        onward = Onward(route=route, match=match, backend=backend, passage=passage, taken=taken)
+        forward = self._forward(onward, now)
+        forward.retry = retry
+        forward.delay_s = _delay_s(route, ask)
+        return forward
+
+    def _backend_for(self, route: Route, passage: Passage) -> Steps[Backend | Answer]:
+        ask = passage.ask
+        if not route.models:
+            return _by_weight(route.name, route.backends, self._chance)
+        if models.is_list(ask):
+            return models.listed(route.models, ask)
+        yield from _body(passage)
+        return models.chosen(route.models, bodies.model_of(bodies.read(ask)), ask).backend
+
+    def again(self, forward: Forward, now: float) -> Forward | None:
+        """The same request to another one of its group; None where there is no other."""
+        if forward.onward is None or not forward.onward.backend.groups:
+            return None
+        made = self._forward(forward.onward, now)
+        made.retry, made.delay_s = forward.retry, forward.delay_s
+        return made
 
     def _take(self, route: Route, ask: Ask, now: float) -> tuple[tuple[object, Rate], ...]:
         taken: list[tuple[object, Rate]] = []
@@ -230,24 +313,29 @@ class Decider:
             if rate.counts_llm:
                 self._buckets.charge(bucket, rate, tokens, now)
 
-    def _choose(self, route: Route, ask: Ask) -> Backend:
-        weights = [each.weight for each in route.backends]
-        if not any(weights):
-            raise Refusal(Refused.NO_BACKEND, f"route {route.name} sends nothing anywhere")
-        if len(weights) == 1:
-            return route.backends[0]
-        return self._chance.choices(route.backends, weights)[0]
+    def _provider(self, backend: Backend, now: float) -> Backend:
+        """Of a group: one that is not out, of the first that has such a one; else any at all."""
+        for group in backend.groups:
+            fit = [each for each in group if not self.health.is_out(_key(each), now)]
+            if fit:
+                return self._chance.choice(fit)
+        return self._chance.choice(backend.groups[0]) if backend.groups else backend
 
-    def _forward(
-        self,
-        route: Route,
-        backend: Backend,
-        match: Match,
-        ask: Ask,
-        fields: Fields,
-        taken: tuple[tuple[object, Rate], ...],
-    ) -> Forward:
-        fields = heads.computed(fields, backend.computed, ask)
+    def answered(self, forward: Forward, status: int, retry_after: str | None, now: float) -> None:
+        """What came of it; 0: nothing did."""
+        if forward.onward is None or not forward.onward.backend.groups:
+            return
+        key = _key(forward.backend)
+        if status and not health.is_bad(status):
+            self.health.answered(key)
+        else:
+            self.health.failed(key, now, for_s=health.out_s(retry_after))
+
+    def _forward(self, onward: Onward, now: float) -> Forward:
+        route, match, passage = onward.route, onward.match, onward.passage
+        ask = passage.ask
+        backend = self._provider(onward.backend, now)
+        fields = heads.computed(passage.fields, backend.computed, ask)
         fields = heads.edited(fields, backend.request)
         host, port = (backend.host, backend.port) if backend.host else (ask.host, ask.port)
         # Of a dynamic backend the scheme that was asked for says it: what was opened as TLS is
@@ -257,7 +345,11 @@ class Decider:
         authority = _authority(host, port, tls=tls)
         if route.rewrite is not None and route.rewrite.authority is not None:
             authority = route.rewrite.authority or ask.authority
-        credentials = (*route.credentials, *self._ours(ask, host))
+        elif route.rewrite is not None and route.rewrite.port is not None:
+            authority = _authority(host, route.rewrite.port, tls=tls)
+        body = None
+        if ask.body is not None and backend.ai is not None:
+            body = _llm_body(backend, match, ask, is_judged=bool(route.models))
         return Forward(
             route=route,
             backend=backend,
@@ -269,9 +361,14 @@ class Decider:
             method=ask.method,
             target=target,
             fields=fields,
-            credentials=credentials,
+            credentials=(*_theirs(backend, ask, host), *self._ours(ask, host)),
             reach=host,
-            taken=taken,
+            once=passage.once,
+            edits=passage.edits + (backend.response or route.response),
+            answered=(*backend.answered, *passage.answered),
+            body=body,
+            taken=onward.taken,
+            onward=onward,
         )
 
     def _ours(self, ask: Ask, host: str) -> list[Credential]:
@@ -288,6 +385,112 @@ class Decider:
                     continue
             found.append(credential)
         return found
+
+
+def _key(backend: Backend) -> object:
+    return backend.host, backend.port, None if backend.ai is None else id(backend.ai)
+
+
+def _theirs(backend: Backend, ask: Ask, host: str) -> list[Credential]:
+    """The backend's own; a token that the caller showed takes the place of what passes one on."""
+    found = []
+    for credential in backend.credentials:
+        if not covers(credential.hosts, host):
+            continue
+        if credential.passes:
+            if ask.token is None:
+                continue
+            credential = replace(credential, source=Source(value=ask.token))
+        found.append(credential)
+    return found
+
+
+# Bodies that a decision rests on --------------------------------------------------------------
+
+
+def _reads_body(route: Route) -> bool:
+    gate = route.gate
+    rules = (*gate.rules.allow, *gate.rules.deny, *gate.rules.require)
+    edits = [each for one in gate.computed for _name, each in (*one.add, *one.set)]
+    keys = [each.key for each in route.rates if each.key is not None]
+    direct = route.direct.expression if route.direct is not None else None
+    before = route.retry.precondition if route.retry is not None else None
+    more = [each for each in (before, direct) if each is not None]
+    return any("request.body" in each.source for each in (*rules, *edits, *keys, *more))
+
+
+def _body(passage: Passage) -> Steps[None]:
+    """Raises Refusal."""
+    passage.once = True
+    if passage.ask.body is None and (yield Body(most=bodies.LARGEST)) is None:
+        raise Refusal(Refused.REQUEST_BODY_TOO_LARGE, f"more than {bodies.LARGEST >> 20} MiB")
+
+
+def _wants_body(backend: Backend, match: Match, ask: Ask) -> bool:
+    if backend.ai is None:
+        return any(
+            "request.body" in each.source
+            for one in backend.computed
+            for _name, each in (*one.add, *one.set)
+        )
+    kind = kinds.kind_of(backend.ai, ask)
+    changes = kind == "completions" or ask.models is not None
+    changes = changes or any(_changes(each) for each in (backend, *_all_of(backend)))
+    return ask.method == "POST" and kinds.has_body(kind) and changes
+
+
+def _all_of(backend: Backend) -> Iterator[Backend]:
+    return (each for group in backend.groups for each in group)
+
+
+def _changes(backend: Backend) -> bool:
+    ai = backend.ai
+    return ai is not None and bool(
+        ai.model or ai.aliases or ai.defaults or ai.overrides or ai.computed
+    )
+
+
+def _llm_body(backend: Backend, match: Match, ask: Ask, *, is_judged: bool) -> bytes | None:
+    """Raises Refusal."""
+    ai = backend.ai
+    assert ai is not None
+    kind = kinds.kind_of(ai, ask)
+    if not kinds.has_body(kind) or ask.method != "POST":
+        return None
+    given = bodies.read(ask)
+    if ask.models is not None:
+        bodies.check_allowed(ask, bodies.model_of(given))
+    made = bodies.changed(ai, kind, given, ask)
+    # What was judged is what is sent: a body may say its model twice.
+    is_same = made == given and not is_judged and ask.models is None
+    return None if is_same else bodies.written(made)
+
+
+def _retry(route: Route, ask: Ask) -> Retry | None:
+    retry = route.retry
+    if retry is None or retry.precondition is None:
+        return retry
+    try:
+        return retry if retry.precondition.is_true(ask) else None
+    except CelFailed:
+        return None
+
+
+def _delay_s(route: Route, ask: Ask) -> float:
+    if route.delay is None:
+        return route.delay_s
+    try:
+        value = route.delay.compute(ask)
+    except CelFailed:
+        return 0.0
+    if isinstance(value, datetime.timedelta):
+        return min(max(0.0, value.total_seconds()), LONGEST_DELAY_S)
+    return 0.0
+
+
+def _with_edits(answer: Answer, passage: Passage) -> Answer:
+    fields = heads.edited(list(answer.headers), passage.edits)
+    return replace(answer, headers=tuple(fields))
 
 
 def names(patterns: tuple[str, ...], host: str) -> bool:
@@ -316,18 +519,18 @@ def check_path(target: str) -> None:
 
 def _target(route: Route, backend: Backend, match: Match, ask: Ask) -> str:
     path, mark, query = ask.target.partition("?")
-    rewrite = route.rewrite
+    rewrite, ai = route.rewrite, backend.ai
     if rewrite is not None and rewrite.full_path is not None:
         path = rewrite.full_path
     elif rewrite is not None and rewrite.prefix is not None:
         path = _with_prefix(path, match, rewrite.prefix)
-    elif backend.provider and match.prefix is not None and match.prefix != "/":
+    elif ai is not None and match.prefix is not None and match.prefix != "/":
         # `/openai/v1/chat/completions` to an ai backend: its own path without the route's.
         path = _with_prefix(path, match, "/")
-    if backend.path_override is not None:
-        path = backend.path_override
-    elif backend.path_prefix is not None:
-        path = backend.path_prefix.rstrip("/") + path
+    if ai is not None:
+        kind = kinds.kind_of(ai, ask)
+        kinds.check(ai, kind)
+        path = kinds.path_of(ai, kind, path)
     return heads.checked_target(path + mark + query)
 
 

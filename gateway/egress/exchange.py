@@ -54,7 +54,9 @@ class Exchange:
         self._keeps_alive = head.keeps_alive
         fields = head.fields
         self._body: Body = NO_BODY
-        if fields.chunked:
+        if plan.body is not None:
+            pass  # it was read for the decision, and what goes on is known
+        elif fields.chunked:
             self._body = ChunkedBody()
         elif fields.length:
             self._body = LengthBody(fields.length)
@@ -85,7 +87,7 @@ class Exchange:
         if self._expects_continue and not self._body.is_done and not first:
             self._client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if self._plan.head:
-            self._send(self._plan.head)
+            self._send(self._plan.head + (self._plan.body or b""))
         if first or self._body.is_done:
             self.on_request(first)
         if self._is_ended or self._upstream is not None:
@@ -261,16 +263,14 @@ class Exchange:
             self._answer_body = UntilClose()
         if framing is Framing.UNTIL_CLOSE or (framing is Framing.CHUNKED and not self._minor):
             self._keeps_alive = False
-        route, backend = self._plan.forward.route, self._plan.forward.backend
-        edits = backend.response or route.response
+        forward = self._plan.forward
+        edits, answered = forward.edits, forward.answered
         cached = upstream.last_edited
-        if cached is not None and cached[0] is head and not route.answered:
-            block = cached[1]
+        if cached is not None and cached[0] is head and cached[1] == edits and not answered:
+            block = cached[2]
         else:
-            block = heads.answer_block(
-                head.block, head.named, edits, route.answered, self._plan.ask
-            )
-            upstream.last_edited = (head, block)
+            block = heads.answer_block(head.block, head.named, edits, answered, self._plan.ask)
+            upstream.last_edited = (head, edits, block)
         if self._dechunks:
             block = _CHUNKING.sub(b"", block)
         if head.status == 200:

@@ -5,7 +5,7 @@ an equal head, until a secret, the document or the actor changes. Holds secrets:
 from dataclasses import dataclass
 
 from gateway.egress import heads
-from gateway.egress.ask import Ask
+from gateway.egress.ask import Ask, Fields
 from gateway.egress.config.model import Credential, Source
 from gateway.egress.credentials import placing, signing
 from gateway.egress.credentials.secrets import Secrets, SecretUnavailable, unavailable
@@ -32,6 +32,8 @@ class Plan:
     signs: Credential | None = None
     """Its signature is over the body, so the head is made when that is known."""
     upgrade: str = ""
+    body: bytes | None = None
+    """What goes on in place of the request's own."""
 
 
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
@@ -85,11 +87,21 @@ def make(
         decider=decider,
         signs=signs,
         upgrade=upgrade,
+        body=forward.body,
     )
     made.forward.fields, made.forward.target = fields, target
+    if forward.body is not None:
+        made.forward.fields = framed(fields, len(forward.body))
     if signs is None or not signing.needs_body(_service(signs), fields):
         made.head = head_of(made, None, secrets)
+    elif forward.body is not None:
+        made.head = head_of(made, forward.body, secrets)
     return made
+
+
+def framed(fields: Fields, size: int) -> Fields:
+    fields = heads.without(fields, ("transfer-encoding", "content-length", "trailer"))
+    return heads.set_field(fields, "content-length", str(size))
 
 
 def head_of(plan: Plan, body: bytes | None, secrets: Secrets) -> bytes:

@@ -73,7 +73,8 @@ def may_repeat(plan: "Plan", policy: "Policy", head: "RequestHead") -> bool:
         and not plan.forward.once
         and not plan.upgrade
         and len(route.backends) == 1
-        and not route.delay_s
+        and not route.backends[0].groups
+        and not plan.forward.delay_s
         and not (policy.document.budgets and is_call(plan.ask))
         and head.size <= 16 * 1024
     )

@@ -54,6 +54,12 @@ def listener_for(listeners: Iterable[Listener], host: str) -> Listener | None:
     return found
 
 
+def only_for(listeners: Iterable[Listener], host: str) -> Listener | None:
+    """The one that such a request would be for, though none of its routes is."""
+    ranked = [(each, one) for one in listeners if (each := _listens(one, host)) is not None]
+    return max(ranked, key=lambda found: found[0])[1] if ranked else None
+
+
 def pass_for(routes: Iterable[PassRoute], host: str) -> PassRoute | None:
     ranked: list[tuple[int, PassRoute]] = [
         (each, route) for route in routes if (each := rank(route.hostnames, host)) is not None

@@ -12,7 +12,7 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway.egress import deciding, heads
+from gateway.egress import deciding, gate, heads
 from gateway.egress.ask import Ask
 from gateway.egress.config.model import Backend, Route, Rules
 from gateway.egress.refusals import Refusal, Refused
@@ -62,7 +62,7 @@ class Siblings:
         if ask.scheme != "http":
             raise Refusal(Refused.FORBIDDEN, "actors are called by http://: it is one machine room")
         if rules is not None:
-            deciding.check(rules, ask)
+            gate.check(rules, ask)
         elif actor.namespace != ask.actor.namespace:
             raise Refusal(
                 Refused.FORBIDDEN,

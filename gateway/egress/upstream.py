@@ -41,7 +41,7 @@ class Upstream(Wire):
         self.idle_since = 0.0
         self.last_answer: AnswerHead | None = None
         """Servers repeat their heads; an equal one is not looked at again."""
-        self.last_edited: tuple[object, bytes] | None = None
+        self.last_edited: tuple[object, object, bytes] | None = None
         self._ready: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:

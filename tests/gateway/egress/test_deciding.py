@@ -6,12 +6,11 @@ from gateway.egress.ask import Ask, Way
 from gateway.egress.config.model import Document
 from gateway.egress.deciding import Forward, check_path, connect
 from gateway.egress.refusals import Answer, Refusal, Refused
-from tests.gateway.egress.documents import FACTS, ask, decider, document, http
+from tests.gateway.egress.documents import FACTS, ask, decided, decider, document, http
 
 
 def _decide(made: Document, asked: Ask) -> Forward | Answer:
-    made_by = decider(made)
-    return made_by.decide(asked, made_by.listeners_for(asked), frozenset(), 0.0)
+    return decided(decider(made), asked)
 
 
 def _refused(made: Document, asked: Ask) -> Refused:
@@ -66,9 +65,9 @@ def test_a_rate_is_per_key() -> None:
     )
     one, two = ask("a.com"), ask("a.com", actor=ask().actor.__class__(namespace="demo", name="c2"))
     for asked in (one, two):
-        made.decide(asked, made.listeners_for(asked), frozenset(), 0.0)
+        decided(made, asked)
     with pytest.raises(Refusal) as caught:
-        made.decide(one, made.listeners_for(one), frozenset(), 1.0)
+        decided(made, one, now=1.0)
     assert caught.value.what is Refused.RATE and dict(caught.value.headers)["retry-after"]
 
 
@@ -93,10 +92,8 @@ def test_an_opened_connect_leads_to_its_listener() -> None:
 
 def test_what_came_by_tls_never_leaves_in_the_clear() -> None:
     made = http(ONE % "")
-    sent = decider(made).decide(
-        ask("a.com", port=443, scheme="https", way=Way.INTERCEPTED),
-        list(made.binds[0].listeners), frozenset(), 0.0,
-    )  # fmt: skip
+    asked = ask("a.com", port=443, scheme="https", way=Way.INTERCEPTED)
+    sent = decided(decider(made), asked, list(made.binds[0].listeners))
     assert isinstance(sent, Forward) and sent.tls
 
 

@@ -12,7 +12,7 @@ def test_the_document_of_both_loads() -> None:
     made = document(FACTS)
     assert made.connect is Connect.TUNNEL
     assert [route.name for route in made.binds[1].listeners[0].routes] == ["models", "read-repos"]
-    secret = made.binds[1].listeners[0].routes[1].credentials[0].source
+    secret = made.binds[1].listeners[0].routes[1].backends[0].credentials[0].source
     assert secret.value == "ghp_1: #'\"" and "ghp_1" not in repr(made)
 
 
