@@ -1,4 +1,4 @@
-"""`llm`, end to end: the model in the body chooses who is asked, with whose key, and in what words."""
+"""`llm`, end to end: the model in the body chooses who is asked, with which key, in which words."""
 
 import json
 from pathlib import Path
