@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _KEPT = 64 * 1024
 """Sent and kept, to be sent again when a kept connection was closed under it."""
 _CHUNKING = re.compile(rb"\r\ntransfer-encoding:[^\r]*")
+_BROKEN = "the connection was closed before the answer's end"
 _WAITING = 256 * 1024
 """Of a body, before there is a connection to send it to."""
 
@@ -146,7 +147,7 @@ class Exchange:
 
     def _keep(self, data: bytes) -> None:
         if self._kept is not None:
-            if self._plan.is_repeatable and len(self._kept) + len(data) <= _KEPT:
+            if len(self._kept) + len(data) <= _KEPT:
                 self._kept += data
             else:
                 self._kept = None
@@ -177,12 +178,17 @@ class Exchange:
     def _go(self, upstream: "Upstream") -> None:
         self._upstream = upstream
         upstream.user = self
+        if upstream.is_lost:
+            self.on_upstream_lost()  # as soon as it was there
+            return
         if not self._plan.head:
             return
         data = self._waiting[0] if len(self._waiting) == 1 else b"".join(self._waiting)
         self._waiting, self._waiting_size = [], 0
         self._keep(data)
         upstream.write(data)
+        if self._upstream is not upstream:
+            return  # it could not say this
         self._client.resume()
         timeout = self._plan.forward.route.backend_timeout_s
         if timeout is not None:
@@ -199,7 +205,10 @@ class Exchange:
             try:
                 found = self._read_head(data)
             except Malformed:
-                self.fail(Refusal(Refused.BAD_ANSWER, "the head of the answer is malformed"))
+                if self._upstream is not None and self._upstream.is_greeting(data):
+                    self.on_upstream_lost()
+                else:
+                    self.fail(Refusal(Refused.BAD_ANSWER, "the head of the answer is malformed"))
                 return
             if found is None:
                 return
@@ -317,13 +326,16 @@ class Exchange:
             return
         if upstream is not None:
             upstream.drop()
-        is_stale = upstream is not None and upstream.was_used
-        if is_stale and self._answer is None and not self._held and self._kept:
-            # Closed by the server while it was kept: nothing of an answer came, so once more.
+        # Closed by the server while it was kept, or unread: nothing was answered, so once more.
+        may_repeat = upstream is not None and (
+            upstream.is_untouched or (upstream.was_used and self._plan.is_repeatable)
+        )
+        if may_repeat and self._answer is None and not self._held and self._kept:
             self._waiting, self._kept = [self._kept], None
             self._parts.spawn(self._connect(), "connect again for an actor", self._client.abort)
             return
-        self.fail(Refusal(Refused.UPSTREAM, "the connection was closed before the answer's end"))
+        why = upstream.failure if upstream is not None else None
+        self.fail(why or Refusal(Refused.UPSTREAM, _BROKEN))
 
     def on_upstream_full(self, is_full: bool) -> None:
         if is_full:
