@@ -1,6 +1,7 @@
 """Account: what one exchange is counted and told as: its bytes, what its LLM call used and cost,
 and its line in the access log, once, at its end."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,12 @@ class Account:
 
     def __repr__(self) -> str:
         return f"<Account {self.bytes_out} out, {self.bytes_in} in>"
+
+    def use(self, plan: "Plan") -> None:
+        """It is tried once more, perhaps with another provider."""
+        self._plan = plan
+        if self.call is not None and plan.forward.backend.provider:
+            self.call = replace(self.call, provider=plan.forward.backend.provider)
 
     def listen(self, head: "AnswerHead") -> None:
         """The answer of a call begins."""

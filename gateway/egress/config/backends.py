@@ -109,8 +109,10 @@ def chain(form: policy.TunnelForm | None, named: Named, path: str) -> model.Chai
         return None
     made = gates.service(form.proxy.host, form.proxy.backend, form.policies, named, path)
     if made.headers:
-        raise NotUnderstood(f"{path}.policies", "only backendTLS and backendAuth mean anything")
-    return model.Chain(host=made.host, port=made.port, tls=made.tls, credentials=made.credentials)
+        raise NotUnderstood(f"{path}.policies.requestHeaderModifier", "means nothing here")
+    if made.tls is not None:
+        raise NotUnderstood(f"{path}.policies.backendTLS", "is not supported by rouse here")
+    return model.Chain(host=made.host, port=made.port, credentials=made.credentials)
 
 
 # LLM providers --------------------------------------------------------------------------------

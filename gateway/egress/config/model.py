@@ -66,7 +66,6 @@ class Chain:
 
     host: str
     port: int
-    tls: BackendTls | None = None
     credentials: tuple[Credential, ...] = ()
 
 
