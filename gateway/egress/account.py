@@ -77,7 +77,7 @@ class Account:
 
     def _charge(self, call: Call, usage: Usage, cost: Decimal | None) -> None:
         parts, plan, document = self._parts, self._plan, self._policy.document
-        parts.metering.count(call, usage, cost)
+        parts.metering.count(call, usage, cost, removed=document.metrics.removed)
         plan.decider.charge(plan.forward, usage.total, parts.now)
         if document.budgets:
             charge = parts.metering.charge(document, plan.ask, usage, cost)
@@ -87,7 +87,19 @@ class Account:
         self, decision: str, status: int, reason: str, usage: Usage, cost: Decimal | None
     ) -> None:
         ask, forward = self._plan.ask, self._plan.forward
-        self._parts.metering.decisions[decision, ""] += 1
+        metering, document = self._parts.metering, self._policy.document
+        metering.decisions[decision, ""] += 1
+        ask.said["response"] = {"code": status}
+        if self.call is not None:
+            ask.said["llm"] = {
+                "provider": self.call.provider,
+                "responseModel": usage.model,
+                "inputTokens": usage.input,
+                "outputTokens": usage.output,
+                "totalTokens": usage.total,
+                "cost": float(cost or 0),
+            }
+        metering.label(document.metrics, decision, ask)
         line = Line(
             at=now_text(),
             actor=ask.actor.id,

@@ -13,7 +13,7 @@ from gateway.egress.refusals import Answer, Refusal, Refused
 
 if TYPE_CHECKING:
     from gateway.egress.client import ClientConnection
-    from gateway.egress.deciding import Forward
+    from gateway.egress.forwarding import Forward
     from gateway.egress.parts import Parts
     from gateway.egress.policies import Policy
     from gateway.egress.seams import Caller

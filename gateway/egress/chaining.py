@@ -22,16 +22,23 @@ def way_to(backend: Backend, host: str, port: int, secrets: "Secrets", *, tls: b
     """Raises Refusal, when the proxy's key is not there."""
     chain, names = backend.chain, () if backend.tls is None else backend.tls.alt_names
     if chain is None:
-        if not names and backend.tcp is STRAIGHT.tcp:
+        is_plain = not names and backend.unix is None and not backend.http2
+        if is_plain and backend.tcp is STRAIGHT.tcp:
             return STRAIGHT
-        return Way(tcp=backend.tcp, names=names)
+        return Way(tcp=backend.tcp, names=names, unix=backend.unix, http2=backend.http2)
     tunnel = b""
     if tls:
         where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         lines = [f"CONNECT {where} HTTP/1.1", f"host: {where}"]
         lines += [f"{name}: {value}" for name, value in _key(chain, secrets)]
         tunnel = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-    return Way(tcp=backend.tcp, names=names, proxy=(chain.host, chain.port), tunnel=tunnel)
+    return Way(
+        tcp=backend.tcp,
+        names=names,
+        http2=backend.http2,
+        proxy=(chain.host, chain.port),
+        tunnel=tunnel,
+    )
 
 
 def plain(

@@ -21,8 +21,8 @@ from gateway.ingress.codec.request import NO_FIELDS, RequestFields, RequestHead,
 
 if TYPE_CHECKING:
     from gateway.egress.ask import Ask, Fields
+    from gateway.egress.connecting import Opening
     from gateway.egress.conversation import Conversation
-    from gateway.egress.deciding import Opening
     from gateway.egress.parts import Parts
     from gateway.egress.plan import Plan
     from gateway.egress.policies import Policy

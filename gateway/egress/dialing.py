@@ -31,7 +31,10 @@ async def dial(
         wanted = backend.tls
         context = policy.contexts.of(wanted) if wanted else policy.contexts.system
         name = (wanted.hostname if wanted else None) or host
-    if way.proxy is None:
+    addresses: tuple[str, ...]
+    if way.unix is not None:
+        addresses = (way.unix,)
+    elif way.proxy is None:
         addresses = await parts.names.reach(host, private=private, is_named=is_named)
     else:
         # The proxy resolves the name, and where the proxy is the document itself says.

@@ -284,6 +284,9 @@ class Exchange:
         if cached is not None and cached[0] is head and cached[1] == edits and not answered:
             block = cached[2]
         else:
+            if answered:
+                seen = {"code": head.status, "headers": dict(fields_of(head.block))}
+                self._plan.ask.said["response"] = seen
             block = heads.answer_block(head.block, head.named, edits, answered, self._plan.ask)
             upstream.last_edited = (head, edits, block)
         if self._dechunks:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from random import Random
 from urllib.parse import urlsplit
 
-from gateway.egress import deciding, hosts, needs
+from gateway.egress import connecting, deciding, forwarding, hosts, needs
 from gateway.egress.addresses import read, why_refused
 from gateway.egress.ask import Actor, Ask, Fields, Way
 from gateway.egress.authz import PASSES
@@ -96,7 +96,7 @@ def _followed(
                 return PASSES
 
     if ask.scheme == "https":
-        opening = deciding.connect(document, ask)
+        opening = connecting.connect(document, ask)
         if opening.passed is not None:
             steps.append(f"passed through unopened to {opening.host}:{opening.port}")
             return Verdict(allowed=True, status=0, steps=tuple(steps))
@@ -138,7 +138,7 @@ def _told(said: object) -> str:
     return ", ".join(sorted(said)) if isinstance(said, dict) and said else "nothing more"
 
 
-def _more(found: deciding.Forward) -> list[str]:
+def _more(found: forwarding.Forward) -> list[str]:
     """How it is sent on, where that is not as it came."""
     made = []
     if found.backend.ai is not None:

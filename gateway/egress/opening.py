@@ -7,7 +7,7 @@ clients show, and after it there is only TLS, which they do not.
 
 from typing import TYPE_CHECKING
 
-from gateway.egress import chaining, deciding, hosts, telling
+from gateway.egress import chaining, connecting, forwarding, hosts, telling
 from gateway.egress.config.model import Connect
 from gateway.egress.dialing import dial
 from gateway.egress.gathering import Gathered
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gateway.egress.ask import Ask
     from gateway.egress.client import ClientConnection
     from gateway.egress.config.model import Listener
-    from gateway.egress.deciding import Opening
+    from gateway.egress.connecting import Opening
     from gateway.egress.policies import Policy
 
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -29,7 +29,7 @@ ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 def connect(client: "ClientConnection", policy: "Policy", ask: "Ask") -> None:
     """Raises Refusal."""
-    opening = deciding.connect(policy.document, ask)
+    opening = connecting.connect(policy.document, ask)
     client.connect_fields = ask.fields
     if opening.passed is not None:
         client.decide(_pass(client, policy, opening, ask), "pass a CONNECT")
@@ -149,7 +149,7 @@ async def _admit(
     """By the policies of a route that a CONNECT is a request of. Raises Refusal."""
     if not opening.gates:
         return
-    steps = begun(deciding.admitted(opening, ask, policy.decider.keyring))
+    steps = begun(connecting.admitted(opening, ask, policy.decider.keyring))
     if isinstance(steps, Pending):
         await steps.finish(
             lambda need: client.parts.waiting.meet(need, client.parts, policy, ask, _no_body)
@@ -168,7 +168,7 @@ def _is_all_dynamic(listener: "Listener", host: str) -> bool:
 
 
 def _is_named(listener: "Listener", host: str) -> bool:
-    return any(deciding.names(route.hostnames, host) for route in listener.routes)
+    return any(forwarding.names(route.hostnames, host) for route in listener.routes)
 
 
 def current(policy: "Policy", opening: "Opening", ask: "Ask") -> "Listener":
@@ -179,7 +179,7 @@ def current(policy: "Policy", opening: "Opening", ask: "Ask") -> "Listener":
     for bind in policy.document.binds:
         if listener in bind.listeners:
             return listener
-    opened = deciding.connect(policy.document, ask)
+    opened = connecting.connect(policy.document, ask)
     if opened.listener is None:
         raise Refusal(Refused.FORBIDDEN, f"{ask.host} is not opened any more: connect again")
     return opened.listener

@@ -10,7 +10,8 @@ from gateway.egress.ask import Ask, Fields
 from gateway.egress.config.model import Credential, Source
 from gateway.egress.credentials import placing, signing
 from gateway.egress.credentials.secrets import Secrets, SecretUnavailable, unavailable
-from gateway.egress.deciding import Decider, Forward
+from gateway.egress.deciding import Decider
+from gateway.egress.forwarding import Forward
 from gateway.egress.refusals import Refusal, Refused
 from gateway.egress.upstream import STRAIGHT, Way
 from lifecycle.trust import is_loopback

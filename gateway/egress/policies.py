@@ -8,7 +8,7 @@ import asyncio
 import dataclasses
 import logging
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from random import Random
 from typing import TypeVar
@@ -98,6 +98,7 @@ class Policies:
         for name, path in self._files.items():
             policy, paths, seen = self._read(path)
             self._take(name, policy, paths, seen)
+        _set_level(each.document.log_level for each in self._loaded.values())
 
     def _read(self, path: Path) -> tuple[Policy, tuple[Path, ...], Signature]:
         # The signature from before: a change during the reading is found by the next look.
@@ -168,6 +169,22 @@ class Policies:
             except Exception:
                 log.exception("egress policies could not be looked at")
 
+
+def _set_level(said: Iterable[str | None]) -> None:
+    """Of our own log, as the document wants it that wants to see most. Only at the start, as
+    agentgateway does it: the log is the worker's, not one document's."""
+    levels = [_LEVELS[each] for each in said if each is not None]
+    if levels:
+        logging.getLogger("gateway.egress").setLevel(min(levels))
+
+
+_LEVELS = {
+    "trace": logging.DEBUG,
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+}
 
 Found = TypeVar("Found")
 

@@ -9,7 +9,7 @@ from gateway.egress.metering.usage import call_of
 
 if TYPE_CHECKING:
     from gateway.egress.ask import Ask
-    from gateway.egress.deciding import Opening
+    from gateway.egress.connecting import Opening
     from gateway.egress.parts import Parts
     from gateway.egress.plan import Plan
     from gateway.egress.policies import Policy

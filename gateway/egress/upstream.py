@@ -48,6 +48,10 @@ class Way:
     tcp: Tcp = NO_TCP
     names: tuple[str, ...] = ()
     """Its certificate has to be for one of these; empty: for its own name."""
+    unix: str | None = None
+    """A socket in the file system that is connected to in its place."""
+    http2: bool = False
+    """What is tried first."""
     proxy: tuple[str, int] | None = None
     """What is connected to in its place."""
     tunnel: bytes = b""
@@ -210,6 +214,8 @@ def client_context(tls: BackendTls) -> ssl.SSLContext:
     """Always verifies; there is no way to say otherwise."""
     context = ssl.create_default_context(cafile=None if tls.root is None else str(tls.root))
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if tls.group is not None:
+        context.set_ecdh_curve(tls.group)
     if tls.alt_names:
         context.check_hostname = False  # they are looked for once the chain is verified
     if tls.cert is not None and tls.key is not None:
@@ -291,6 +297,8 @@ class Upstreams:
         """To the first address that answers, within CONNECT_S or what its policy says. Raises
         Refusal."""
         where, budget_s = (hostname, port), way.tcp.connect_timeout_s or CONNECT_S
+        if way.http2 and tls is not None:
+            self.prefer_http2(where, True)
         try:
             async with asyncio.timeout(budget_s):
                 try:
@@ -324,7 +332,10 @@ class Upstreams:
         for address in addresses:
             upstream = self._make(key, where, tls)
             try:
-                await loop.create_connection(lambda it=upstream: it, address, port)  # type: ignore[misc]
+                if way.unix is not None:
+                    await loop.create_unix_connection(lambda it=upstream: it, way.unix)  # type: ignore[misc]
+                else:
+                    await loop.create_connection(lambda it=upstream: it, address, port)  # type: ignore[misc]
                 if upstream.is_lost:
                     raise ConnectionResetError(0, "closed at once")
                 self._open.add(upstream)
@@ -368,7 +379,7 @@ class Upstreams:
 def _probe(upstream: Upstream, tcp: Tcp) -> None:
     transport = upstream.transport
     sock = None if transport is None else transport.get_extra_info("socket")
-    if tcp.keepalive is None or sock is None:
+    if tcp.keepalive is None or sock is None or sock.family == socket.AF_UNIX:
         return
     idle_s, every_s, most = tcp.keepalive
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -46,9 +46,12 @@ def backend(
     made = model.Backend(host=None, weight=form.weight)
     if host is not None:
         if host.startswith("unix:"):
-            raise NotUnderstood(f"{at}.host", "unix sockets are not supported by rouse")
-        name, port = authority(host, f"{at}.host")
-        made = replace(made, host=name, port=port)
+            if not host.startswith("unix:/") or len(host) > 112:
+                raise NotUnderstood(f"{at}.host", "unix: is followed by an absolute path")
+            made = replace(made, host="localhost", port=80, unix=host.removeprefix("unix:"))
+        else:
+            name, port = authority(host, f"{at}.host")
+            made = replace(made, host=name, port=port)
     return _with(made, levels, outer, named, names)
 
 
@@ -84,6 +87,7 @@ def _with(
             redirect=made.redirect
             or redirects.redirect(own.request_redirect, f"{path}.requestRedirect"),
             timeout_s=made.timeout_s or policies.http_timeout(own.http, path),
+            http2=made.http2 or policies.wants_http2(own.backend_tls, own.http),
             tcp=policies.tcp(own.tcp, path) or made.tcp if made.tcp is model.NO_TCP else made.tcp,
             chain=made.chain or chain(own.backend_tunnel, named, f"{path}.backendTunnel"),
             authz=made.authz

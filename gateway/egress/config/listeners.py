@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
+import msgspec
+
 from gateway.egress import hosts
-from gateway.egress.config import forms, gates, model, routes
+from gateway.egress.config import forms, gates, model, policies, routes
 from gateway.egress.config import policy_forms as policy
 from gateway.egress.config.gates import Named
 from lifecycle.strict import NotUnderstood
-
-_GROUPS = {"X25519": "X25519", "P-256": "prime256v1", "P-384": "secp384r1"}
 
 
 def listener(
@@ -32,6 +32,8 @@ def listener(
         raise NotUnderstood(f"{path}.tls", "is missing: an HTTPS listener opens what it gets")
     if form.protocol != "HTTPS" and form.tls is not None:
         raise NotUnderstood(f"{path}.tls", "is not supported by rouse but on HTTPS listeners")
+    if is_passed:
+        _check_unopened(form.policies, f"{path}.policies")
     for index, each in enumerate(form.routes):
         if each.gateways:
             raise NotUnderstood(f"{path}.routes[{index}].gateways", "it stands in its listener")
@@ -78,15 +80,13 @@ def _tls(form: forms.TlsForm, path: str) -> model.ListenerTls:
         max_version=form.max_tls_version,
         root=None if form.root is None else Path(form.root),
         ciphers=form.cipher_suites,
-        group=_group(form.key_exchange_groups, f"{path}.keyExchangeGroups"),
+        group=policies.group(form.key_exchange_groups, f"{path}.keyExchangeGroups"),
     )
 
 
-def _group(given: tuple[str, ...], path: str) -> str | None:
-    if not given:
-        return None
-    if len(given) > 1 or given[0] not in _GROUPS:
-        raise NotUnderstood(
-            path, f"more than one, or another than {', '.join(_GROUPS)}, is not supported by rouse"
-        )
-    return _GROUPS[given[0]]
+def _check_unopened(form: policy.GateForm, path: str) -> None:
+    """What is passed through unopened has a name and a caller, and nothing else to judge."""
+    for name in policy.GateForm.__struct_fields__:
+        if name != "authorization" and getattr(form, name) is not None:
+            told = next(f.encode_name for f in msgspec.structs.fields(form) if f.name == name)
+            raise NotUnderstood(f"{path}.{told}", "is not supported by rouse on a TLS listener")

@@ -96,6 +96,10 @@ class Backend:
     host: str | None
     """None: dynamic, where the request says."""
     port: int = 0
+    unix: str | None = None
+    """A socket in the file system, in place of an address."""
+    http2: bool = False
+    """HTTP/2 is tried first."""
     tls: BackendTls | None = None
     weight: int = 1
     rules: Rules = NO_RULES

@@ -125,8 +125,8 @@ def backend_tls(form: forms.BackendTlsForm | None, path: str) -> model.BackendTl
         return None
     if (form.cert is None) != (form.key is None):
         raise NotUnderstood(f"{path}.backendTLS", "cert and key go together")
-    if form.alpn is not None and set(form.alpn) - {"http/1.1"}:
-        raise NotUnderstood(f"{path}.backendTLS.alpn", "only http/1.1 is supported by rouse")
+    if form.alpn is not None and (not form.alpn or set(form.alpn) - {"http/1.1", "h2"}):
+        raise NotUnderstood(f"{path}.backendTLS.alpn", "is of http/1.1 and h2")
     if form.subject_alt_names is not None and not form.subject_alt_names:
         raise NotUnderstood(f"{path}.backendTLS.subjectAltNames", "is empty: nothing would do")
     return model.BackendTls(
@@ -135,7 +135,28 @@ def backend_tls(form: forms.BackendTlsForm | None, path: str) -> model.BackendTl
         root=None if form.root is None else Path(form.root),
         hostname=form.hostname,
         alt_names=form.subject_alt_names or (),
+        group=group(form.key_exchange_groups, f"{path}.backendTLS.keyExchangeGroups"),
     )
+
+
+_GROUPS = {"X25519": "X25519", "P-256": "prime256v1", "P-384": "secp384r1"}
+
+
+def group(given: tuple[str, ...], path: str) -> str | None:
+    """Python's ssl module can be told one."""
+    if not given:
+        return None
+    if len(given) > 1 or given[0] not in _GROUPS:
+        raise NotUnderstood(
+            path, f"more than one, or another than {', '.join(_GROUPS)}, is not supported by rouse"
+        )
+    return _GROUPS[given[0]]
+
+
+def wants_http2(tls: forms.BackendTlsForm | None, http: forms.HttpForm | None) -> bool:
+    if http is not None and http.version is not None:
+        return http.version == "HTTP/2.0"
+    return tls is not None and tls.alpn is not None and tls.alpn[0] == "h2"
 
 
 def retry(form: forms.RetryForm | None, path: str) -> model.Retry | None:
@@ -179,8 +200,8 @@ def tcp(form: forms.TcpForm | None, path: str) -> model.Tcp | None:
 def http_timeout(form: forms.HttpForm | None, path: str) -> float | None:
     if form is None:
         return None
-    if form.version not in (None, "HTTP/1.1"):
-        raise NotUnderstood(f"{path}.http.version", "only HTTP/1.1 is supported by rouse")
+    if form.version not in (None, "HTTP/1.1", "HTTP/2.0"):
+        raise NotUnderstood(f"{path}.http.version", "is HTTP/1.1 or HTTP/2.0")
     return seconds(form.request_timeout, f"{path}.http.requestTimeout")
 
 

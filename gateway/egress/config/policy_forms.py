@@ -87,6 +87,7 @@ class BackendTlsForm(Form, frozen=True, kw_only=True):
     hostname: str | None = None
     alpn: tuple[str, ...] | None = None
     subject_alt_names: tuple[str, ...] | None = None
+    key_exchange_groups: tuple[str, ...] = ()
 
 
 class PlacedKeyForm(Form, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ _BACKEND = (
     "health sessionAffinity inferenceRouting mcpAuthorization mcpAuthentication mcpGuardrails mcp "
     "a2a"
 )
-_TLS = "insecure insecureHost keyExchangeGroups spiffe"
+_TLS = "insecure insecureHost spiffe"
 _CONFIG = (
     "adminAddr statsAddr readinessAddr enableIpv6 dns xdsAddress caAddress network clusterId "
     "serviceAccount trustDomain additionalTrustDomains skipValidateTrustDomain namespace gateway "

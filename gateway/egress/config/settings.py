@@ -60,8 +60,8 @@ def metrics(form: forms.MetricsForm | None) -> model.Metrics:
     if form is None:
         return model.Metrics()
     for name in form.fields.add:
-        if not name.isidentifier() or not name.isascii():
-            raise NotUnderstood(f"config.metrics.fields.add.{name}", "is no label's name")
+        if not name.isidentifier() or not name.isascii() or name == "decision":
+            raise NotUnderstood(f"config.metrics.fields.add.{name}", "is taken, or no label's name")
     return model.Metrics(
         removed=frozenset(form.remove),
         labels=tuple(

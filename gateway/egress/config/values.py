@@ -134,6 +134,8 @@ class BackendTls:
     """Name to verify and to send as SNI, in place of the host."""
     alt_names: tuple[str, ...] = ()
     """The certificate has to be for one of these, in place of the name."""
+    group: str | None = None
+    """The only one for the key exchange."""
 
 
 SYSTEM_TLS = BackendTls()

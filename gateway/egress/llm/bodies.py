@@ -14,6 +14,7 @@ from gateway.egress.config.model import Ai
 from gateway.egress.refusals import Refusal, Refused
 
 LARGEST = 8 * 1024 * 1024
+_BYTES_PER_TOKEN = 4
 
 
 def read(ask: Ask) -> dict[str, Any]:
@@ -79,6 +80,11 @@ def check_allowed(ask: Ask, model: str) -> None:
     """By the API key that was shown. Raises Refusal."""
     if ask.models is not None and not any(fits(each, model) for each in ask.models):
         raise Refusal(Refused.MODEL_NOT_ALLOWED, "")
+
+
+def estimated(body: bytes) -> int:
+    """Tokens of a request, without its provider's tokenizer."""
+    return max(1, len(body) // _BYTES_PER_TOKEN)
 
 
 def written(body: Mapping[str, Any]) -> bytes:

@@ -9,7 +9,8 @@ from gateway.egress.ask import Actor, Ask, Way
 from gateway.egress.callers.keyring import Keyring
 from gateway.egress.config.model import Document, Listener, Source
 from gateway.egress.config.reading import read
-from gateway.egress.deciding import Decider, Forward
+from gateway.egress.deciding import Decider
+from gateway.egress.forwarding import Forward
 from gateway.egress.limits import Buckets
 from gateway.egress.refusals import Answer
 

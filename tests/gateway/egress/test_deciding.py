@@ -4,7 +4,9 @@ import pytest
 
 from gateway.egress.ask import Ask, Way
 from gateway.egress.config.model import Document
-from gateway.egress.deciding import Forward, check_path, connect
+from gateway.egress.connecting import connect
+from gateway.egress.deciding import check_path
+from gateway.egress.forwarding import Forward
 from gateway.egress.refusals import Answer, Refusal, Refused
 from tests.gateway.egress.documents import FACTS, ask, decided, decider, document, http
 

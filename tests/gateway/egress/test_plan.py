@@ -7,7 +7,7 @@ import pytest
 from gateway.egress import plan
 from gateway.egress.credentials.fetching import fetch
 from gateway.egress.credentials.secrets import Secrets
-from gateway.egress.deciding import Forward
+from gateway.egress.forwarding import Forward
 from gateway.egress.refusals import Refusal, Refused
 from tests.gateway.egress.documents import ask, decided, decider, http
 

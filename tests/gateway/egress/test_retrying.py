@@ -8,7 +8,7 @@ import pytest
 
 from gateway.egress import retrying
 from gateway.egress.refusals import Refused
-from tests.gateway.egress.world import behind, ok, origin, running, send
+from tests.gateway.egress.world import auth, behind, ok, origin, running, send
 
 BUSY = b"HTTP/1.1 503 Busy\r\nx-again: yes\r\ncontent-length: 0\r\n\r\n"
 
@@ -92,12 +92,12 @@ async def test_an_actor_that_leaves_in_between_ends_it(tmp_path: Path) -> None:
     async with origin(tmp_path, lambda _h, _b: BUSY, tls=False) as out:
         rules = "retry: {attempts: 5, codes: [503], backoff: 500ms}"
         async with running(tmp_path, behind(out.port, rules)) as world:
-            sending = asyncio.ensure_future(send(world, "GET", "/"))  # noqa: TID251
+            talk = await world.open()
+            talk.say(f"GET / HTTP/1.1\r\nHost: egress.internal\r\n{auth('t1')}\r\n")
             async with asyncio.timeout(10):
                 while not out.seen:
                     await asyncio.sleep(0.01)
-            sending.cancel()
-            world.talks[-1].writer.transport.abort()
+            talk.writer.transport.abort()
             async with asyncio.timeout(10):
                 while world.caller.calls:
                     await asyncio.sleep(0.01)

@@ -47,7 +47,7 @@ def test_a_credential_of_a_dynamic_backend_is_bound_to_the_routes_names() -> Non
         ("{host: h}", "has no port"),
         ("{backend: nope}", "no backend here"),
         ("{host: '0x7f.1:80'}", "no host name"),
-        ("{host: 'unix:/x'}", "not supported by rouse"),
+        ("{host: 'unix:x'}", "an absolute path"),
     ],
 )
 def test_backends_are_checked(backend: str, why: str) -> None:
