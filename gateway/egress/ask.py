@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.egress.gathering import Lease
 
 Fields = list[tuple[str, str]]
 
@@ -69,6 +73,10 @@ class Ask:
     """Whole, once the decision asked for it."""
     raw_size: int = 0
     """Of the body, as it came with its framing."""
+    lease: "Lease | None" = None
+    """For what is held of the body."""
+    is_sent: bool = False
+    """An exchange has it now, and gives the lease back at its end."""
     part: bytes = b""
     """Its beginning, where that was enough."""
     said: dict[str, object] = field(default_factory=dict)
@@ -91,6 +99,10 @@ class Ask:
         host = f"[{self.host}]" if ":" in self.host else self.host
         default = 443 if self.scheme == "https" else 80
         return host if self.port == default else f"{host}:{self.port}"
+
+    def let_go(self) -> None:
+        if self.lease is not None:
+            self.lease.give_back()
 
     def replace_fields(self, fields: Fields) -> None:
         self.fields = fields

@@ -30,7 +30,7 @@ def begin(client: "ClientConnection", raw: bytes, head: "RequestHead") -> None:
         policy = policy_of(client.parts, client.caller)
         found = _decided_on(client, policy, ask, head)
         if isinstance(found, Pending):
-            client.decide(_decide(client, raw, head, ask, policy, found), "decide")
+            client.decide(_decide_later(client, raw, head, ask, policy, found), "decide")
         elif isinstance(found, Answer):
             client.answer(found, head, ask, policy)
         elif _must_wait(client.parts, policy, found, ask):
@@ -100,6 +100,21 @@ def _decided_on(
     else:
         listeners = policy.decider.listeners_for(ask)
     return begun(policy.decider.steps(ask, listeners, named, parts.now))
+
+
+async def _decide_later(
+    client: "ClientConnection",
+    raw: bytes,
+    head: "RequestHead",
+    ask: Ask,
+    policy: "Policy",
+    pending: "Pending[Forward | Answer]",
+) -> None:
+    try:
+        await _decide(client, raw, head, ask, policy, pending)
+    finally:
+        if not ask.is_sent:
+            ask.let_go()
 
 
 async def _decide(
@@ -205,5 +220,6 @@ def _start(
         if client.opening is not None:
             parts.plans.keep(caller, client.opening, known)
     rest = client.take_buffer()
+    ask.is_sent = True
     # A body that was read for the decision stands before the rest, as it came.
     client.exchange(head, plan, policy, rest if plan.body is None else rest[ask.raw_size :])

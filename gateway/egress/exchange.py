@@ -309,6 +309,7 @@ class Exchange:
         self._upstream = None
         self._is_ended = True
         self._caller.end_call()
+        self._plan.ask.let_go()
         self._account.close("allow", 101, "")
         block = heads.answer_block(head.block, head.named, (), (), self._plan.ask)
         self._client.write(
@@ -509,4 +510,5 @@ class Exchange:
             return
         self._is_ended = True
         self._caller.end_call()
+        self._plan.ask.let_go()
         self._account.close(decision, status, reason)

@@ -4,7 +4,6 @@ What arrived is kept as it came, too, so that it can be sent on byte for byte. H
 one copy of an actor, and for all, is bounded; a body that trickles in is given up.
 """
 
-import weakref
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -32,6 +31,24 @@ class ActorLeft(Exception):
     """Nobody waits for the decision any more."""
 
 
+class Lease:
+    """What is held for one request. Given back once, by whoever ends it."""
+
+    __slots__ = ("_holding", "_key", "_size")
+
+    def __init__(self, holding: "Holding", key: str) -> None:
+        self._holding, self._key, self._size = holding, key, 0
+
+    def take(self, size: int) -> None:
+        """Raises Refusal."""
+        self._holding.take(self._key, size)
+        self._size += size
+
+    def give_back(self) -> None:
+        size, self._size = self._size, 0
+        self._holding.give_back(self._key, size)
+
+
 class Holding:
     """Counts what is held, by copy."""
 
@@ -42,15 +59,14 @@ class Holding:
     def __repr__(self) -> str:
         return f"<Holding {self.total} bytes for {len(self._by)}>"
 
-    def take(self, key: str, size: int, holder: object) -> None:
-        """Until `holder` is no more. Raises Refusal."""
+    def take(self, key: str, size: int) -> None:
+        """Raises Refusal."""
         if self.total + size > MOST_HELD or self._by[key] + size > MOST_HELD_OF_ONE:
             raise Refusal(Refused.BUSY, "send it again in a moment")
         self._by[key] += size
         self.total += size
-        weakref.finalize(holder, self._give_back, key, size)
 
-    def _give_back(self, key: str, size: int) -> None:
+    def give_back(self, key: str, size: int) -> None:
         self.total -= size
         self._by[key] -= size
         if self._by[key] <= 0:
@@ -79,7 +95,10 @@ async def gather(
     first = client.take_buffer()
     if not first and head.fields.expects_continue and head.minor == 1:
         client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    gathering = Gathering(client, client.parts, head, most, ask, caller.key)
+    if ask.lease is not None:
+        ask.lease.give_back()  # it is read once more, from its beginning
+    ask.lease = lease = Lease(client.parts.holding, caller.key)
+    gathering = Gathering(client, client.parts, head, most, lease)
     client.user, client.expires = gathering, gathering.due
     try:
         if first:
@@ -103,11 +122,10 @@ class Gathering:
         parts: "Parts",
         head: "RequestHead",
         most: int,
-        ask: "Ask",
-        key: str,
+        lease: Lease,
     ) -> None:
         self._client, self._parts = client, parts
-        self._most, self._ask, self._key = most, ask, key
+        self._most, self._lease = most, lease
         self._body: Body = LengthBody(head.fields.length or 0)
         if head.fields.chunked:
             self._body = ChunkedBody(with_spans=True)
@@ -136,7 +154,7 @@ class Gathering:
             inner = body.take_data() if isinstance(body, ChunkedBody) else piece
             self._data.append(inner)
             self._size += len(inner)
-            self._parts.holding.take(self._key, end + len(inner), self._ask)
+            self._lease.take(end + len(inner))
         except Malformed as error:
             self.done.set_exception(Refusal(Refused.INVALID, error.message))
             return
