@@ -90,11 +90,6 @@ class BackendTlsForm(Form, frozen=True, kw_only=True):
     key_exchange_groups: tuple[str, ...] = ()
 
 
-class PlacedKeyForm(Form, frozen=True, kw_only=True):
-    value: Secret
-    location: LocationForm | None = None
-
-
 class KeyForm(Form, frozen=True, kw_only=True):
     """`{file}` and `{value, location}`: both are mappings, so one form with all of it."""
 

@@ -63,3 +63,9 @@ def test_a_time_may_be_said_too() -> None:
     asked.said["extauthz"] = {"until": later.timestamp()}
     found = authz.lives_s(AuthzCache(key=(), ttl=_cel("extauthz.until"), most=1), asked)
     assert 40 < found <= 50
+
+
+def test_a_body_may_be_computed() -> None:
+    rules = ExtAuthz(service=SERVICE, body=_cel('form.encode({"a": request.method})'))
+    assert authz.question(rules, ask()).body == b"a=GET"
+    assert authz.as_bytes({"a": 1}) == b'{"a": 1}' and authz.as_bytes(b"x") == b"x"

@@ -53,3 +53,25 @@ def test_a_route_that_sends_nothing_anywhere_is_told() -> None:
     with pytest.raises(Refusal) as caught:
         connect(made, ask("x.com", port=443))
     assert caught.value.what is Refused.NO_BACKEND
+
+
+async def test_tls_may_be_added_to_what_is_passed_through(tmp_path: Path) -> None:
+    async with origin(tmp_path) as out:
+        text = f"""
+frontendPolicies: {{connect: {{mode: tunnel}}}}
+binds:
+- port: 443
+  mode: internal
+  listeners:
+  - protocol: TLS
+    tcpRoutes:
+    - hostnames: [api.test]
+      policies: {{backendTLS: {{root: "{out.ca}", hostname: api.test}}}}
+      backends: [{{host: "127.0.0.1:{out.port}"}}]
+"""
+        async with running(tmp_path, text) as world:
+            talk = await world.connect("api.test:443")
+            assert talk.answer.startswith(b"HTTP/1.1 200 ")
+            # The actor's own hello goes inside: to this server it is no HTTP.
+            assert out.connections == 1
+            talk.close()

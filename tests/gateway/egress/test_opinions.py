@@ -122,3 +122,22 @@ async def test_a_backend_may_ask_one_too(tmp_path: Path) -> None:
         text = behind(out.port, "", backend=_rules(service.port))
         async with running(tmp_path, text) as world:
             assert (await send(world, "GET", "/"))[0] == 403 and not out.seen
+
+
+async def test_a_service_is_spoken_to_by_tls_with_a_key_and_fields(tmp_path: Path) -> None:
+    async with origin(tmp_path, tls=False) as out, origin(tmp_path) as service:
+        rules = """extAuthz: {backend: judge, protocol: {http: {}}, policies: {
+            requestHeaderModifier: {set: {x-from: rouse}}, backendAuth: {key: sekret},
+            backendTLS: {root: "CA", hostname: api.test}}}""".replace("CA", str(service.ca))
+        more = f"backends: [{{name: judge, host: '127.0.0.1:{service.port}'}}]"
+        async with running(tmp_path, behind(out.port, rules, more=more)) as world:
+            assert (await send(world, "GET", "/"))[0] == 200
+            assert service.header("authorization") == "Bearer sekret"
+            assert service.header("x-from") == "rouse"
+            assert out.header("authorization") is None
+        # Another CA's certificate is none: the service can't be asked, and that denies.
+        (tmp_path / "other").mkdir()
+        async with origin(tmp_path / "other") as other:
+            text = behind(out.port, rules, more=more).replace(str(service.ca), str(other.ca))
+            async with running(tmp_path, text) as world:
+                assert (await send(world, "GET", "/"))[0] == 403 and len(service.seen) == 1

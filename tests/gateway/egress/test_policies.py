@@ -71,3 +71,18 @@ def test_every_secret_of_a_document_is_found() -> None:
         "'https://t/', clientId: c, clientSecret: {file: /s}}}}]}"
     )
     assert {str(each.file) for each in found_in(made, Source) if each.file} == {"/s"}
+
+
+def test_the_level_of_our_log_is_the_most_talkative_documents(tmp_path: Path) -> None:
+    log = logging.getLogger("gateway.egress")
+    before, ours = log.level, (tmp_path / "c", tmp_path / "k")
+    make_authority(*ours)
+    files = {}
+    for name, level in (("a", "error"), ("b", "debug")):
+        files[name] = tmp_path / name
+        files[name].write_text(f"config: {{logging: {{level: {level}}}}}")
+    try:
+        Policies(files, Secrets({}, fetch), environ={}, ours=ours).load()
+        assert log.level == logging.DEBUG
+    finally:
+        log.setLevel(before)

@@ -95,3 +95,18 @@ def test_a_named_backend_is_one_kind() -> None:
             "backends: [{name: b}]\nbinds: [{mode: internal, listeners: "
             "[{routes: [{backends: [{backend: b}]}]}]}]"
         )
+
+
+def test_a_custom_provider_may_be_counted_as_another() -> None:
+    made = _only(
+        "{ai: {name: o, hostOverride: 'h:1', provider: {custom: {providerOverride: openai, "
+        "formats: [{type: completions}]}}}}"
+    )
+    assert made.provider == "openai" and made.ai is not None and made.ai.formats
+
+
+def test_a_proxy_may_be_a_named_backend() -> None:
+    more = "backends: [{name: p, host: 'p:3128', policies: {backendAuth: {key: pk}}}]"
+    made = _only("{host: 'h:1'}", "backendTunnel: {proxy: {backend: p}}", more)
+    assert made.chain is not None and made.chain.port == 3128
+    assert made.chain.credentials[0].source.value == "pk"
