@@ -145,7 +145,10 @@ class Bench:
         self.wake(Series())
 
     def wait_suspending(self) -> None:
-        """Until its suspend has just begun; asked often, for it takes some 100 ms in all."""
+        """Until its suspend has just begun; asked often, for it takes some 100 ms in all. One that
+        was taken back serves a moment before the table says so."""
+        while self._up.state(self.actor, self.namespace) == "SUSPENDING":
+            time.sleep(0.002)
         while self._up.state(self.actor, self.namespace) != "SUSPENDING":
             time.sleep(0.002)
 
