@@ -28,7 +28,8 @@ async def fetch(r: Residence, spec: SandboxSpec, terms: Terms) -> None:
     if terms and record.snapshot is not None:
         r.driver.expect(spec)
     if r.copy.durable.exists():
-        await asyncio.to_thread(_judge_kept, wanted, record.snapshot)
+        if r.copy.image.exists():  # a visit to a thread costs more than most wakes' claim
+            await asyncio.to_thread(_judge_kept, wanted, record.snapshot)
     elif record.snapshot is not None:
         restored = await r.kit.vault.restore(
             record.actor.namespace,
@@ -87,10 +88,8 @@ async def drop_image(r: Residence) -> None:
         r.image = None
 
 
-async def write_image(r: Residence) -> Path | None:
+async def write_image(r: Residence, image: Path) -> Path | None:
     """Its memory, while it could still be thawed. None where it keeps none, or has ended."""
-    assert r.copy is not None
-    image = r.copy.image
     # Of the wake, or of a suspend that was taken back: older than the files, and kept beside them
     # it would be taken for their memory.
     await asyncio.to_thread(shutil.rmtree, image, ignore_errors=True)
