@@ -146,7 +146,9 @@ TO_TAKE = {
     "basicAuth": "htpasswd realm mode authorizationLocation",
     "jwtAuth": "issuer audiences jwks jwtValidationOptions mode location providers",
     "extAuthz": "host policies protocol failureMode includeRequestHeaders includeRequestBody cache",
-    "extAuthz.protocol.http": "path redirect body includeResponseHeaders addRequestHeaders metadata",
+    "extAuthz.protocol.http": (
+        "path redirect body includeResponseHeaders addRequestHeaders metadata"
+    ),
     "backendTLS": "cert key root hostname alpn subjectAltNames keyExchangeGroups",
     "backendAuth": "key passthrough credentials",
     "http": "version requestTimeout",
