@@ -4,6 +4,7 @@ For those who ask workers (control API, CLI). What a real host does with tickets
 """
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from lifecycle.messages import (
     WorkerStatus,
 )
 from lifecycle.namespace_actions import NamespaceActions
+from lifecycle.snapshots.newest import Kept, Unreadable
 from lifecycle.template_actions import TemplateActions
 from placement.catalog import Catalog
 from placement.leases import Leases
@@ -137,6 +139,8 @@ class FakeFleet:
     redis: Redis
     table: Table
     workers: dict[str, FakeWorker] = field(default_factory=dict)
+    kept: list[Kept | Unreadable] = field(default_factory=list)
+    """What the store has."""
     forgotten: list[tuple[ActorId, str]] = field(default_factory=list)
     wake_error: Exception | None = None
     forget_error: Exception | None = None
@@ -155,6 +159,7 @@ class FakeFleet:
             waker=self,
             workers=lambda record: self.workers[record.worker],
             forget_snapshots=self._forget,
+            stored=self._stored,
         )
 
     async def add(self, name: str) -> FakeWorker:
@@ -203,6 +208,12 @@ class FakeFleet:
         if not isinstance(answer, Here):
             raise StartFailed("the fake was asked wrongly", actor=actor)
         return answer
+
+    async def _stored(self, prefix: str) -> AsyncIterator[Kept | Unreadable]:
+        for each in self.kept:
+            space = each.actor.namespace if isinstance(each, Kept) else each.namespace
+            if f"{space}/".startswith(prefix):
+                yield each
 
     async def _forget(self, actor: ActorId, uid: str) -> None:
         self.forgotten.append((actor, uid))

@@ -171,6 +171,7 @@ class ControlPart(AbstractAsyncContextManager["ControlPart"]):
             waker=self._waker,
             workers=backbone.worker_at,
             forget_snapshots=self._forget_snapshots,
+            stored=self._vault.newest,
         )
         app = make_app(
             actions,

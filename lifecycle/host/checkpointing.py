@@ -133,7 +133,9 @@ def _emptied(staged: Path) -> None:
 
 async def _save(r: Residence, directories: Mapping[str, Path]) -> str:
     record = r.record
-    owner = SnapshotOwner(actor=r.actor, uid=record.uid, epoch=record.epoch)
+    owner = SnapshotOwner(
+        actor=r.actor, uid=record.uid, epoch=record.epoch, template=record.template
+    )
     saved = await r.kit.vault.save(owner, directories, parent=record.snapshot)
     r.kit.meters.snapshot_bytes["written"] += saved.bytes_written
     return saved.id

@@ -34,11 +34,14 @@ def _always() -> int:
     return time.monotonic_ns()
 
 
+WAITS = _waits if hasattr(resource, "RUSAGE_THREAD") else _always
+
+
 class Disk:
     def __init__(
         self,
         clock: Callable[[], float] = time.monotonic,
-        waits: Callable[[], int] = _waits if hasattr(resource, "RUSAGE_THREAD") else _always,
+        waits: Callable[[], int] = WAITS,
     ) -> None:
         self._clock = clock
         self._waits = waits
