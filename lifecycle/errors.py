@@ -41,6 +41,10 @@ class ActorExists(LifecycleError):
     """Create of a name that is taken."""
 
 
+class WrongNamespace(LifecycleError):
+    """An actor is forked within its namespace only."""
+
+
 class ActorBusy(LifecycleError):
     """Tickets are out, so the suspend asked for was not begun."""
 

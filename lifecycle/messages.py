@@ -79,6 +79,11 @@ class SuspendAsk(msgspec.Struct, frozen=True, kw_only=True):
     """Suspend without a snapshot: what changed since the last one is lost (delete)."""
 
 
+class SaveAsk(msgspec.Struct, frozen=True, kw_only=True):
+    actor: ActorId
+    wait_ms: int
+
+
 class EvictAsk(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str | None = None
     """Only one of this namespace's."""
@@ -120,6 +125,11 @@ class Worker(Protocol):
 
     async def suspend(self, ask: SuspendAsk) -> None:
         """Suspend it here. Raises ActorBusy, NoSuchActor (not here), Fenced, DependencyAway."""
+        ...
+
+    async def save(self, ask: SaveAsk) -> None:
+        """Its snapshot holds all that was before the call; it runs on. Raises ActorBusy (not in
+        time), NotHere, Fenced (it left meanwhile: look at its record), DependencyAway."""
         ...
 
     async def evict(self, namespace: str | None = None) -> bool:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from runtimes import bwrap, limits, netns, trial, userns, view
+from runtimes import bwrap, landlock, limits, netns, seccomp, trial, userns, view
 from runtimes.base import (
     Capabilities,
     Endpoint,
@@ -185,6 +185,7 @@ class Bubblewrap:
                 env=env,
                 account=f"actor:x:{user}:{user}:actor:{env['HOME']}:/bin/sh\n",
                 user_namespace=self._user_namespace() if self._privileged else None,
+                filters=seccomp.filters().programs,
                 output=output,
                 began=lambda process: self._sandboxes.began(sandbox, process, spared=True),
                 at_gate=lambda pid: limits.apply(pid, bounds),
@@ -239,8 +240,15 @@ class Bubblewrap:
 
     def _keeps(self) -> tuple[str, ...]:
         controllers = self._tree.controllers if self._tree is not None else frozenset()
+        no_filter, no_domain = seccomp.filters().why_not, landlock.why_not()
         return (
             "own mounts, processes, IPC and host name; system read-only; no capabilities",
+            f"NO filter of system calls: {no_filter}"
+            if no_filter
+            else "system calls by an allow list (seccomp)",
+            f"no landlock: {no_domain}"
+            if no_domain
+            else "no signal and no abstract socket out of the sandbox (landlock)",
             "own network and user id"
             if self._privileged
             else "shares the host's network and the worker's user id (the worker is not root)",

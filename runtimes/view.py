@@ -30,6 +30,8 @@ ETC = (
     "timezone",
 )
 """Nothing in here is secret on a sane host: no keys, no accounts, no configuration of services."""
+JAVA = "java-*-openjdk"
+"""Where Debian keeps what a JVM reads at its start, its defaults of security among it."""
 TEMPORARY_BYTES = 256 << 20
 """Size of /tmp where the template limits no memory: it is memory."""
 
@@ -42,7 +44,7 @@ def system() -> list[str]:
             options += ["--symlink", os.readlink(path), str(path)]
         elif path.is_dir():
             options += ["--ro-bind", str(path), str(path)]
-    for name in ETC:
+    for name in (*ETC, *(found.name for found in Path("/etc").glob(JAVA))):
         # Bound through links: what /etc names may stand elsewhere.
         options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     # Where a distribution keeps its programs in a store of its own.

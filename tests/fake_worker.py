@@ -4,18 +4,26 @@ For those who ask workers (control API, CLI). What a real host does with tickets
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from redis.asyncio import Redis
 
 from lifecycle.actions import Actions
-from lifecycle.errors import ActorBusy, DependencyAway, NoSuchActor, ShuttingDown, StartFailed
+from lifecycle.errors import (
+    ActorBusy,
+    DependencyAway,
+    NoSuchActor,
+    NotHere,
+    ShuttingDown,
+    StartFailed,
+)
 from lifecycle.messages import (
     Here,
     Phases,
     Resident,
+    SaveAsk,
     SuspendAsk,
     WakeAnswer,
     WakeAsk,
@@ -27,7 +35,7 @@ from lifecycle.template_actions import TemplateActions
 from placement.catalog import Catalog
 from placement.leases import Leases
 from placement.listing import Listing
-from placement.model import ActorId, Claimant, Fence, WorkerRecord, new_uid
+from placement.model import ActorId, ActorRecord, Claimant, Fence, WorkerRecord, new_uid
 from placement.quotas import Quotas
 from placement.table import Table
 
@@ -53,6 +61,8 @@ class FakeWorker:
     """`status` never answers."""
     discarded: list[ActorId] = field(default_factory=list)
     drained: bool = False
+    refused: int = 0
+    """Saves of actors that are not here."""
 
     async def wake(self, ask: WakeAsk) -> WakeAnswer:
         self._answering()
@@ -90,6 +100,16 @@ class FakeWorker:
         if ask.discard:
             self.discarded.append(ask.actor)
         await self.table.commit_suspend(begun.record.fence(), snapshot=snapshot, active_ms=1)
+
+    async def save(self, ask: SaveAsk) -> None:
+        self._answering()
+        if ask.actor not in self.fences:
+            self.refused += 1
+            raise NotHere(f"{ask.actor} is not here", actor=ask.actor)
+        fence = self.fences[ask.actor]
+        done = await self.table.checkpointed(fence, snapshot=f"{fence.epoch}-saved", active_ms=1)
+        assert done.record is not None
+        self.fences[ask.actor] = done.record.fence()
 
     async def evict(self, namespace: str | None = None) -> bool:
         return False
@@ -144,6 +164,11 @@ class FakeFleet:
     forgotten: list[tuple[ActorId, str]] = field(default_factory=list)
     wake_error: Exception | None = None
     forget_error: Exception | None = None
+    forks: list[tuple[str, str]] = field(default_factory=list)
+    """Snapshots that were forked, and the uid for which."""
+    fork_error: Exception | None = None
+    at_fork: Callable[[], Awaitable[None]] = field(default=lambda: asyncio.sleep(0))
+    """What happens while a snapshot is forked."""
 
     def __post_init__(self) -> None:
         self.leases = Leases(self.redis, ttl_s=30, margin_s=0.01)
@@ -160,6 +185,7 @@ class FakeFleet:
             workers=lambda record: self.workers[record.worker],
             forget_snapshots=self._forget,
             stored=self._stored,
+            fork_snapshot=self._fork,
         )
 
     async def add(self, name: str) -> FakeWorker:
@@ -214,6 +240,13 @@ class FakeFleet:
             space = each.actor.namespace if isinstance(each, Kept) else each.namespace
             if f"{space}/".startswith(prefix):
                 yield each
+
+    async def _fork(self, source: ActorRecord, to: ActorId, uid: str) -> str:
+        self.forks.append((source.snapshot or "", uid))
+        if self.fork_error is not None:
+            raise self.fork_error
+        await self.at_fork()
+        return f"0-of-{source.snapshot}"
 
     async def _forget(self, actor: ActorId, uid: str) -> None:
         self.forgotten.append((actor, uid))

@@ -38,6 +38,7 @@ ROWS: dict[type[Exception], tuple[int, str]] = {
     errors.NoSuchPort: (404, "no-port"),
     errors.NotHere: (404, "no-actor"),
     errors.ActorExists: (409, "exists"),
+    errors.WrongNamespace: (409, "other-namespace"),
     errors.ActorBusy: (409, "busy"),
     errors.NotSuspended: (409, "not-suspended"),
     errors.TemplateInUse: (409, "in-use"),

@@ -40,6 +40,13 @@ class Wake(_Ask, frozen=True, kw_only=True):
     """How long to wait; the wake itself goes on."""
 
 
+class Fork(_Ask, frozen=True, kw_only=True):
+    name: str
+    """Of the new actor, in the same namespace."""
+    namespace: str | None = None
+    """Another one is refused: snapshots are sealed with keys of their namespace."""
+
+
 class Suspend(_Ask, frozen=True, kw_only=True):
     wait: Duration = msgspec.field(default_factory=lambda: Duration(0))
     """How long open requests may take to end before the answer is busy."""

@@ -154,6 +154,11 @@ class Api:
         )
         return r.Actor.of(record, here=here)
 
+    async def fork_actor(self, call: Call) -> r.Actor:
+        assert isinstance(call.body, r.Fork)
+        to = ActorId.of(call.body.namespace or call.path["ns"], call.body.name)
+        return r.Actor.of(await self._actions.fork(call.actor, to))
+
     async def suspend_actor(self, call: Call) -> r.Actor:
         assert isinstance(call.body, r.Suspend)
         record = await self._actions.suspend(
@@ -239,6 +244,8 @@ ROUTES: tuple[Route, ...] = (
           handler=Api.delete_actor, status=204),
     Route(method="POST", path=_ACTOR + "/wake", summary="Wake an actor and wait for it",
           handler=Api.wake_actor, body=r.Wake, answer=r.Actor),
+    Route(method="POST", path=_ACTOR + "/fork", summary="A new actor from this one's state",
+          handler=Api.fork_actor, body=r.Fork, answer=r.Actor, status=201),
     Route(method="POST", path=_ACTOR + "/suspend", summary="Snapshot an actor, free its slot",
           handler=Api.suspend_actor, body=r.Suspend, answer=r.Actor),
     Route(method="GET", path=_ACTOR + "/logs", summary="The end of an actor's output, as text",

@@ -20,6 +20,10 @@ FRESH_S = 4.0
 """A request that can't be repeated takes only a connection idle for less than this."""
 CONNECT_S = 10.0
 _MOST_IDLE = 512
+_MOST_HTTP2 = 1024
+"""Servers of which we remember that they speak nothing else."""
+_SETTINGS = b"\x04\x00\x00\x00\x00\x00"
+"""From the fourth byte of the first frame of HTTP/2 (RFC 9113, sections 3.4 and 4.1)."""
 _MOST_IDLE_PER_KEY = 32
 
 
@@ -32,7 +36,21 @@ class Using(Protocol):
     def on_upstream_full(self, is_full: bool) -> None: ...
 
 
+class WrongProtocol(OSError):
+    """The server does not speak what was offered."""
+
+
 class Upstream(Wire):
+    protocol = "http/1.1"
+    chosen: tuple[str | None, ...] = ("http/1.1", None)
+    """What a server may answer to that offer; None: it knows no ALPN."""
+    where = ("", 0)
+    """The server's name and port."""
+    failure: Refusal | None = None
+    """Why it was lost, where it could tell."""
+    is_untouched = False
+    """It was lost, and what was sent over it was never looked at: it may be sent again."""
+
     def __init__(self, home: "Upstreams", key: object) -> None:
         self._home = home
         self.key = key
@@ -51,6 +69,7 @@ class Upstream(Wire):
         if self.user is not None:
             self.user.on_answer(data)
         else:
+            self.is_greeting(data)
             self.abort()  # nobody asked: it would be read as the next request's answer
 
     def on_end(self) -> None:
@@ -82,11 +101,34 @@ class Upstream(Wire):
             self._ready.set_exception(error)
         self.abort()
 
+    @property
+    def is_reusable(self) -> bool:
+        return self.is_open
+
+    def is_greeting(self, data: bytes) -> bool:
+        """Did a server speak HTTP/2, though it was not asked to? It read nothing of ours then."""
+        is_one = data.startswith(_SETTINGS, 3) and self.tls is not None
+        if is_one:
+            self.is_untouched = True
+            self._home.prefer_http2(self.where, True)
+        return is_one
+
     async def shake_hands(self, context: ssl.SSLContext, hostname: str) -> None:
-        """Raises OSError (ssl.SSLError is one)."""
+        """Raises OSError (ssl.SSLError and WrongProtocol are some)."""
         self._ready = asyncio.get_running_loop().create_future()
+        # A connection copies what its context says at this moment.
+        context.set_alpn_protocols([self.protocol])
         self.begin_tls(context, server=False, hostname=hostname)
-        await self._ready
+        try:
+            await self._ready
+        except ssl.SSLError as error:
+            # Python has no name for this alert (120) before 3.13: the text is OpenSSL's.
+            if "no application protocol" in str(error).lower().replace("_", " "):
+                raise WrongProtocol(f"it does not speak {self.protocol}") from error
+            raise
+        assert self.tls is not None
+        if self.tls.protocol not in self.chosen:
+            raise WrongProtocol(f"it does not speak {self.protocol}")
 
     def drop(self) -> None:
         """End it now; nothing of it reaches its user any more."""
@@ -121,7 +163,6 @@ def client_context(tls: BackendTls) -> ssl.SSLContext:
     """Always verifies; there is no way to say otherwise."""
     context = ssl.create_default_context(cafile=None if tls.root is None else str(tls.root))
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
     if tls.cert is not None and tls.key is not None:
         context.load_cert_chain(tls.cert, tls.key)
     return context
@@ -132,6 +173,8 @@ class Upstreams:
         self._idle: dict[object, list[Upstream]] = {}
         self._open: set[Upstream] = set()
         self._idle_count = 0
+        self._http2: dict[tuple[str, int], None] = {}
+        """Servers that speak nothing else, the latest last."""
 
     def __repr__(self) -> str:
         return f"<Upstreams {len(self._open)} open, {self._idle_count} idle>"
@@ -142,7 +185,7 @@ class Upstreams:
         while idle:
             found = idle.pop()
             self._idle_count -= 1
-            if found.is_open and found.idle_since >= idle_since:
+            if found.is_reusable and found.idle_since >= idle_since:
                 return found
             found.drop()
         return None
@@ -150,6 +193,9 @@ class Upstreams:
     def give_back(self, upstream: Upstream, now: float) -> None:
         upstream.user = None
         idle = self._idle.setdefault(upstream.key, [])
+        if not upstream.is_reusable:
+            upstream.close()
+            return
         if self._idle_count >= _MOST_IDLE or len(idle) >= _MOST_IDLE_PER_KEY:
             upstream.close()
             return
@@ -193,36 +239,78 @@ class Upstreams:
         hostname: str,
     ) -> Upstream:
         """To the first address that answers, within CONNECT_S. Raises Refusal."""
-        loop = asyncio.get_running_loop()
-        why = "no address"
+        where = (hostname, port)
         try:
             async with asyncio.timeout(CONNECT_S):
-                for address in addresses:
-                    upstream = Upstream(self, key)
-                    try:
-                        await loop.create_connection(lambda it=upstream: it, address, port)  # type: ignore[misc]
-                        self._open.add(upstream)
-                        if tls is not None:
-                            await upstream.shake_hands(tls, hostname)
-                    except ssl.SSLCertVerificationError as error:
-                        raise Refusal(
-                            Refused.UPSTREAM,
-                            f"{hostname}: its certificate is not good: {error.verify_message}",
-                        ) from error
-                    except OSError as error:
-                        why = _told(error)
-                        upstream.drop()
-                        continue
-                    except BaseException:
-                        upstream.drop()  # cancelled: nobody will use it
-                        raise
-                    return upstream
+                try:
+                    return await self._reach(key, addresses, where, tls)
+                except WrongProtocol:
+                    # HTTP/1.1 is asked for alone, since most servers that speak both would choose
+                    # HTTP/2, which costs us more; it is the other way round once they had none.
+                    self.prefer_http2(where, where not in self._http2)
+                    return await self._reach(key, addresses, where, tls)
         except TimeoutError:
             why = f"no connection within {CONNECT_S:g} s"
+        except ssl.SSLCertVerificationError as error:
+            why = f"its certificate is not good: {error.verify_message}"
+        except OSError as error:
+            why = _told(error)
         raise Refusal(Refused.UPSTREAM, f"{hostname}:{port}: {why}")
+
+    async def _reach(
+        self,
+        key: object,
+        addresses: Iterable[str],
+        where: tuple[str, int],
+        tls: ssl.SSLContext | None,
+    ) -> Upstream:
+        """Raises OSError: of the last address; but what one says of its name or of protocols is
+        said for all."""
+        loop = asyncio.get_running_loop()
+        failed = OSError(0, "no address")
+        for address in addresses:
+            upstream = self._make(key, where, tls)
+            try:
+                await loop.create_connection(lambda it=upstream: it, address, where[1])  # type: ignore[misc]
+                if upstream.is_lost:
+                    raise ConnectionResetError(0, "closed at once")
+                self._open.add(upstream)
+                if tls is not None:
+                    await upstream.shake_hands(tls, where[0])
+            except (ssl.SSLCertVerificationError, WrongProtocol):
+                upstream.drop()
+                raise
+            except OSError as error:
+                failed = error
+                upstream.drop()
+                continue
+            except BaseException:
+                upstream.drop()  # cancelled: nobody will use it
+                raise
+            return upstream
+        raise failed
+
+    def _make(self, key: object, where: tuple[str, int], tls: ssl.SSLContext | None) -> Upstream:
+        if tls is not None and where in self._http2:
+            from gateway.egress.http2 import Http2Upstream  # which is an Upstream
+
+            made: Upstream = Http2Upstream(self, key)
+        else:
+            made = Upstream(self, key)
+        made.where = where
+        return made
+
+    def prefer_http2(self, where: tuple[str, int], is_so: bool) -> None:
+        self._http2.pop(where, None)
+        if is_so:
+            self._http2[where] = None
+            if len(self._http2) > _MOST_HTTP2:
+                del self._http2[next(iter(self._http2))]
 
 
 def _told(error: OSError) -> str:
+    if isinstance(error, WrongProtocol):
+        return "it speaks neither HTTP/1.1 nor HTTP/2"
     if isinstance(error, ssl.SSLError):
         return f"TLS: {error.reason or 'failed'}"
     return error.strerror or type(error).__name__

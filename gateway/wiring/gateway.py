@@ -33,7 +33,7 @@ from lifecycle.snapshots.vault import Vault
 from lifecycle.template_actions import TemplateActions
 from lifecycle.trust import Address
 from lifecycle.wake import Waker
-from placement.model import ActorId
+from placement.model import ActorId, ActorRecord
 
 
 def relay_settings(edge: Edge) -> RelaySettings:
@@ -172,6 +172,7 @@ class ControlPart(AbstractAsyncContextManager["ControlPart"]):
             workers=backbone.worker_at,
             forget_snapshots=self._forget_snapshots,
             stored=self._vault.newest,
+            fork_snapshot=self._fork_snapshot,
         )
         app = make_app(
             actions,
@@ -202,3 +203,8 @@ class ControlPart(AbstractAsyncContextManager["ControlPart"]):
 
     async def _forget_snapshots(self, actor: ActorId, uid: str) -> None:
         await self._vault.delete_actor(actor.namespace, uid)
+
+    async def _fork_snapshot(self, source: ActorRecord, to: ActorId, uid: str) -> str:
+        assert source.snapshot is not None
+        namespace, snapshot = source.actor.namespace, source.snapshot
+        return await self._vault.fork(namespace, source.uid, snapshot, uid, to.name)

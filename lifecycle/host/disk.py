@@ -34,14 +34,12 @@ def _always() -> int:
     return time.monotonic_ns()
 
 
-WAITS = _waits if hasattr(resource, "RUSAGE_THREAD") else _always
+_TELLS = _waits if hasattr(resource, "RUSAGE_THREAD") else _always
 
 
 class Disk:
     def __init__(
-        self,
-        clock: Callable[[], float] = time.monotonic,
-        waits: Callable[[], int] = WAITS,
+        self, clock: Callable[[], float] = time.monotonic, waits: Callable[[], int] = _TELLS
     ) -> None:
         self._clock = clock
         self._waits = waits

@@ -8,7 +8,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from lifecycle.errors import DependencyAway, LifecycleError, NoSuchActor
+from lifecycle.errors import (
+    ActorBusy,
+    DependencyAway,
+    LifecycleError,
+    NoSuchActor,
+    NotHere,
+)
 from lifecycle.failpoints import Point, reach
 from lifecycle.host import waking
 from lifecycle.host.comparing import Comparing
@@ -23,6 +29,7 @@ from lifecycle.messages import (
     Full,
     Here,
     Refused,
+    SaveAsk,
     SuspendAsk,
     WakeAnswer,
     WakeAsk,
@@ -356,6 +363,17 @@ class Host:
         await asyncio.shield(residence.obey(order))
         await residence.ended.wait()
         await self._counting.tell()
+
+    async def save(self, ask: SaveAsk) -> None:
+        residence = self._residents.get(ask.actor)
+        if residence is None:
+            raise NotHere(f"{ask.actor} is not at this worker", actor=ask.actor)
+        try:
+            async with asyncio.timeout(ask.wait_ms / 1000):
+                await asyncio.shield(residence.awake)
+                await residence.saved()
+        except TimeoutError:
+            raise ActorBusy(f"{ask.actor} could not be saved in time", actor=ask.actor) from None
 
     async def evict(self, namespace: str | None = None) -> bool:
         residence = self._longest_idle(namespace)

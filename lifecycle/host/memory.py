@@ -88,14 +88,11 @@ async def drop_image(r: Residence) -> None:
         r.image = None
 
 
-async def write_image(r: Residence) -> Path | None:
+async def write_image(r: Residence, image: Path) -> Path | None:
     """Its memory, while it could still be thawed. None where it keeps none, or has ended."""
-    assert r.copy is not None
-    image = r.copy.image
     # Of the wake, or of a suspend that was taken back: older than the files, and kept beside them
     # it would be taken for their memory.
-    if image.exists():
-        await asyncio.to_thread(shutil.rmtree, image, ignore_errors=True)
+    await asyncio.to_thread(shutil.rmtree, image, ignore_errors=True)
     if r.handle is None or not r.keeps_memory:
         return None
     began = time.monotonic()

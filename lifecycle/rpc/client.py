@@ -10,6 +10,7 @@ from lifecycle.messages import (
     EvictAsk,
     LogsAsk,
     Refused,
+    SaveAsk,
     SuspendAsk,
     WakeAnswer,
     WakeAsk,
@@ -68,6 +69,9 @@ class FarWorker:
     async def suspend(self, ask: SuspendAsk) -> None:
         # A snapshot takes as long as it takes (R11); the caller's own client decides how long.
         await self._call("suspend", ask, wait_s=None, actor=ask.actor)
+
+    async def save(self, ask: SaveAsk) -> None:
+        await self._call("save", ask, wait_s=ask.wait_ms / 1000, actor=ask.actor)
 
     async def evict(self, namespace: str | None = None) -> bool:
         ask = EvictAsk(namespace=namespace)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from lifecycle.catalogue import KnownTemplates
 from lifecycle.errors import DependencyAway
-from lifecycle.messages import SuspendAsk, WakeAnswer, WakeAsk, Worker, WorkerStatus
+from lifecycle.messages import SaveAsk, SuspendAsk, WakeAnswer, WakeAsk, Worker, WorkerStatus
 from lifecycle.roster import Roster
 from lifecycle.wake import Waker
 from placement.leases import boot_time
@@ -37,6 +37,9 @@ class Way:
 
     async def suspend(self, ask: SuspendAsk) -> None:
         await self._call("suspend").suspend(ask)
+
+    async def save(self, ask: SaveAsk) -> None:
+        await self._call("save").save(ask)
 
     async def evict(self, namespace: str | None = None) -> bool:
         return await self._call("evict").evict(namespace)

@@ -5,7 +5,7 @@ from lifecycle.actions import Actions
 from lifecycle.messages import Here, SuspendAsk
 from lifecycle.rebuilding import EPOCHS_ON, Rebuilt, rebuild
 from placement.listing import Listing
-from placement.model import ActorId, ActorState
+from placement.model import ActorId, ActorRecord, ActorState
 from tests.lifecycle.host.fakes import TEMPLATE, TestWorker, World
 
 
@@ -86,6 +86,7 @@ async def test_what_runs_is_written_back_by_its_worker_and_not_by_the_store(worl
             waker=_NoWaker(),
             workers=lambda record: worker.host,
             forget_snapshots=_forget,
+            fork_snapshot=_fork,
             stored=world.vault.newest,
         )
         await lose_all(world)
@@ -94,6 +95,26 @@ async def test_what_runs_is_written_back_by_its_worker_and_not_by_the_store(worl
         assert (worker.data(actor) / "file").read_text() == "newer"
         assert worker.driver.counted("stop") == 1  # of the first suspend
         await worker.host.suspend(SuspendAsk(actor=actor))
+
+
+async def test_a_fork_is_made_anew_as_itself_and_not_as_its_source(world: World) -> None:
+    async with world.worker() as worker:
+        source = await slept(world, worker, "c1", "source")
+        record = await world.table.read(source)
+        assert record is not None and record.snapshot is not None
+        fork, uid = ActorId.of("demo", "c2"), "00ff00ff00ff00ff"
+        snapshot = await world.vault.fork("demo", record.uid, record.snapshot, uid, fork.name)
+        made = await world.table.create(fork, template="counter", snapshot=snapshot, call=uid)
+        assert made.is_done
+        await lose_all(world)
+        done = await rebuild(world.table, world.vault.newest(""))
+        assert (done.rebuilt, done.older, done.unreadable) == (2, 0, 0)
+        for actor in (source, fork):
+            await worker.woken(actor)
+            assert (worker.data(actor) / "file").read_text() == "source"
+            await worker.host.suspend(SuspendAsk(actor=actor))
+        again = await world.table.read(fork)
+        assert again is not None and again.uid == uid
 
 
 async def test_of_two_actors_of_one_name_the_later_one_is_made_anew(world: World) -> None:
@@ -118,4 +139,8 @@ class _NoWaker:
 
 
 async def _forget(actor: ActorId, uid: str) -> None:
+    raise NotImplementedError
+
+
+async def _fork(source: ActorRecord, to: ActorId, uid: str) -> str:
     raise NotImplementedError

@@ -284,3 +284,32 @@ binds:
         policies: {{backendTLS: {{root: "{ca}", hostname: api.test}}}}
 {more}
 """
+
+
+PLAIN = """
+binds:
+- {{port: 3128, tunnelProtocol: connect, listeners: []}}
+- mode: internal
+  listeners:
+  - name: plain
+    routes:
+    - hostnames: [localhost, "*.rebind.test"]
+      backends: [{{dynamic: {{}}}}]
+- port: 8080
+  listeners:
+  - routes:
+    - matches: [{{path: {{pathPrefix: /api}}}}]
+      policies: {{urlRewrite: {{path: {{prefix: /}}}}, backendAuth: {{key: sekret}}}}
+      backends: [{{host: "127.0.0.1:{port}"}}]
+rouse: {{privateAddresses: [{private}]}}
+"""
+
+
+async def get(
+    world: World, target: str, host: str, *, token: str | None = "t1"
+) -> tuple[int, bytes]:
+    talk = await world.open()
+    talk.say(f"GET {target} HTTP/1.1\r\nHost: {host}\r\n{auth(token)}\r\n")
+    status, _head, body = await talk.whole()
+    talk.close()
+    return status, body

@@ -1,0 +1,158 @@
+"""Beginning: a head becomes an exchange: asked, decided (at once, or after what a store, a secret
+or a delay has to be waited for), planned, and remembered where an equal one may be repeated."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from gateway.egress import asked, deciding, hosts, opening, repeating
+from gateway.egress import plan as plans
+from gateway.egress.ask import Ask, Fields, Way, fields_of
+from gateway.egress.refusals import Answer, Refusal, Refused
+
+if TYPE_CHECKING:
+    from gateway.egress.client import ClientConnection
+    from gateway.egress.deciding import Forward
+    from gateway.egress.parts import Parts
+    from gateway.egress.policies import Policy
+    from gateway.egress.seams import Caller
+    from gateway.ingress.codec.request import RequestHead
+
+
+def begin(client: "ClientConnection", raw: bytes, head: "RequestHead") -> None:
+    ask: Ask | None = None
+    try:
+        ask = _ask(client, raw, head)
+        policy = policy_of(client.parts, client.caller)
+        found = _decided_on(client, policy, ask, head)
+        if isinstance(found, Answer):
+            client.answer(found, head, ask, policy)
+        elif _must_wait(client.parts, policy, found, ask):
+            client.decide(_start_later(client, raw, head, ask, policy, found), "decide slowly")
+        else:
+            _start(client, raw, head, ask, policy, found)
+    except hosts.BadHost as error:
+        client.refuse_asked(Refusal(Refused.INVALID, str(error)), ask, head)
+    except Refusal as refusal:
+        client.refuse_asked(refusal, ask, head)
+
+
+def policy_of(parts: "Parts", caller: "Caller | None") -> "Policy":
+    """Raises Refusal."""
+    assert caller is not None
+    if not caller.is_here():
+        raise Refusal(Refused.BAD_IDENTITY, "this actor does not run here any more")
+    policy = parts.policies.of(caller.actor.policy)
+    if policy is None:
+        raise deciding.no_policy(caller.actor)
+    return policy
+
+
+def connect_ask(client: "ClientConnection", host: str, port: int, block: bytes) -> Ask:
+    where = asked.Asked(way=Way.CONNECT, scheme="https", host=host, port=port, target="/")
+    return _ask_of(client, where, "CONNECT", fields_of(block))
+
+
+def _ask(client: "ClientConnection", raw: bytes, head: "RequestHead") -> Ask:
+    """Raises Refusal, BadHost."""
+    if client.opening is not None:
+        what = asked.inside(client.opening, raw, head, is_tls=client.tls is not None)
+    else:
+        target, token = asked.target_of(raw, head)
+        client.who.learn(head.fields.block, token)
+        what = asked.outside(raw, head, target)
+    return _ask_of(client, what, head.method.decode(), fields_of(head.fields.block))
+
+
+def _ask_of(client: "ClientConnection", what: asked.Asked, method: str, fields: Fields) -> Ask:
+    assert client.caller is not None
+    return Ask(
+        actor=client.caller.actor,
+        way=what.way,
+        scheme=what.scheme,
+        host=what.host,
+        port=what.port,
+        method=method,
+        target=what.target,
+        fields=fields,
+        source=client.peer,
+        connect_fields=client.connect_fields,
+    )
+
+
+def _decided_on(
+    client: "ClientConnection", policy: "Policy", ask: Ask, head: "RequestHead"
+) -> "Forward | Answer":
+    """Raises Refusal."""
+    parts, siblings, named = client.parts, client.parts.siblings, head.fields.named
+    if client.opening is not None:
+        listeners = [opening.current(policy, client.opening, ask)]
+    elif siblings is not None and siblings.is_one(ask.host):
+        assert client.caller is not None
+        open_calls = parts.calls_of(client.caller.key)
+        return siblings.forward(ask, policy.document.actors, named, open_calls)
+    else:
+        listeners = policy.decider.listeners_for(ask)
+    return policy.decider.decide(ask, listeners, named, parts.now)
+
+
+def _must_wait(parts: "Parts", policy: "Policy", forward: "Forward", ask: Ask) -> bool:
+    return bool(
+        forward.route.delay_s
+        or (policy.document.budgets and repeating.is_call(ask))
+        or any(not parts.secrets.is_ready(each) for each in plans.needed(forward))
+    )
+
+
+async def _start_later(
+    client: "ClientConnection",
+    raw: bytes,
+    head: "RequestHead",
+    ask: Ask,
+    policy: "Policy",
+    forward: "Forward",
+) -> None:
+    parts = client.parts
+    refusal: Refusal | None = None
+    try:
+        if forward.route.delay_s:
+            await asyncio.sleep(forward.route.delay_s)
+        if policy.document.budgets and repeating.is_call(ask):
+            await parts.metering.check(policy.document, ask)
+        await parts.secrets.ready(plans.needed(forward))
+    except Refusal as error:
+        refusal = error
+    client.decided(resume=False)
+    # Meanwhile it may have left, or been suspended (then its connections were cut).
+    if not client.is_open or client.caller is None or not client.caller.is_here():
+        client.abort()
+        return
+    try:
+        if refusal is not None:
+            raise refusal
+        _start(client, raw, head, ask, policy, forward)
+        client.resume()
+    except Refusal as error:
+        client.refuse_asked(error, ask, head)
+        client.read()
+
+
+def _start(
+    client: "ClientConnection",
+    raw: bytes,
+    head: "RequestHead",
+    ask: Ask,
+    policy: "Policy",
+    forward: "Forward",
+) -> None:
+    """Raises Refusal."""
+    caller, parts = client.caller, client.parts
+    assert caller is not None
+    upgrade = head.fields.upgrade.decode("latin-1") if not head.fields.has_body else ""
+    plan = plans.make(
+        forward, ask, parts.secrets, caller=caller.key, decider=policy.decider, upgrade=upgrade
+    )
+    if repeating.may_repeat(plan, policy, head):
+        client.last = known = (raw, head, plan, policy)
+        if client.opening is not None:
+            parts.plans.keep(caller, client.opening, known)
+    client.exchange(head, plan, policy, client.take_buffer())
