@@ -40,6 +40,7 @@ class Expression:
     """Raises NotUnderstood when made of what is not CEL, or names what there is not."""
 
     __slots__ = ("_functions", "_lazy", "_own", "_program", "roots", "source")
+    roots: tuple[str, ...]
 
     def __init__(self, source: str, path: str) -> None:
         self.source = source
