@@ -33,7 +33,7 @@ def begin(client: "ClientConnection", raw: bytes, head: "RequestHead") -> None:
             client.decide(_decide_later(client, raw, head, ask, policy, found), "decide")
         elif isinstance(found, Answer):
             client.answer(found, head, ask, policy)
-        elif _must_wait(client.parts, policy, found, ask):
+        elif _must_wait(client.parts, policy, found):
             client.decide(_start_later(client, raw, head, ask, policy, found), "decide slowly")
         else:
             _start(client, raw, head, ask, policy, found)
@@ -159,10 +159,10 @@ async def _decide(
     client.read()
 
 
-def _must_wait(parts: "Parts", policy: "Policy", forward: "Forward", ask: Ask) -> bool:
+def _must_wait(parts: "Parts", policy: "Policy", forward: "Forward") -> bool:
     return bool(
         forward.delay_s
-        or (policy.document.budgets and repeating.is_call(ask))
+        or (policy.document.budgets and forward.call is not None)
         or any(not parts.secrets.is_ready(each) for each in plans.needed(forward))
     )
 
@@ -180,7 +180,7 @@ async def _start_later(
     try:
         if forward.delay_s:
             await asyncio.sleep(forward.delay_s)
-        if policy.document.budgets and repeating.is_call(ask):
+        if policy.document.budgets and forward.call is not None:
             await parts.metering.check(policy.document, ask)
         await parts.secrets.ready(plans.needed(forward))
     except Refusal as error:

@@ -5,10 +5,7 @@ else that a request needs."""
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from gateway.egress.metering.usage import call_of
-
 if TYPE_CHECKING:
-    from gateway.egress.ask import Ask
     from gateway.egress.connecting import Opening
     from gateway.egress.parts import Parts
     from gateway.egress.plan import Plan
@@ -75,11 +72,6 @@ def may_repeat(plan: "Plan", policy: "Policy", head: "RequestHead") -> bool:
         and len(route.backends) == 1
         and not route.backends[0].groups
         and not plan.forward.delay_s
-        and not (policy.document.budgets and is_call(plan.ask))
+        and not (policy.document.budgets and plan.forward.call is not None)
         and head.size <= 16 * 1024
     )
-
-
-def is_call(ask: "Ask") -> bool:
-    """Of an LLM, by what it asks for."""
-    return call_of(ask.method, ask.host, ask.path) is not None
