@@ -8,6 +8,7 @@ from gateway.egress import asked, deciding, hosts, opening, repeating
 from gateway.egress import plan as plans
 from gateway.egress.ask import Ask, Fields, Way, fields_of
 from gateway.egress.gathering import ActorLeft, gather
+from gateway.egress.metering.meters import is_budgeted
 from gateway.egress.needs import Pending, begun
 from gateway.egress.refusals import Answer, Refusal, Refused
 
@@ -162,7 +163,7 @@ async def _decide(
 def _must_wait(parts: "Parts", policy: "Policy", forward: "Forward") -> bool:
     return bool(
         forward.delay_s
-        or (policy.document.budgets and forward.call is not None)
+        or is_budgeted(policy.document, forward.call)
         or any(not parts.secrets.is_ready(each) for each in plans.needed(forward))
     )
 
@@ -180,8 +181,8 @@ async def _start_later(
     try:
         if forward.delay_s:
             await asyncio.sleep(forward.delay_s)
-        if policy.document.budgets and forward.call is not None:
-            await parts.metering.check(policy.document, ask)
+        if is_budgeted(policy.document, forward.call):
+            await parts.metering.check(policy.document, ask, forward.call)
         await parts.secrets.ready(plans.needed(forward))
     except Refusal as error:
         refusal = error

@@ -5,6 +5,8 @@ else that a request needs."""
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from gateway.egress.metering.meters import is_budgeted
+
 if TYPE_CHECKING:
     from gateway.egress.connecting import Opening
     from gateway.egress.parts import Parts
@@ -72,6 +74,6 @@ def may_repeat(plan: "Plan", policy: "Policy", head: "RequestHead") -> bool:
         and len(route.backends) == 1
         and not route.backends[0].groups
         and not plan.forward.delay_s
-        and not (policy.document.budgets and plan.forward.call is not None)
+        and not is_budgeted(policy.document, plan.forward.call)
         and head.size <= 16 * 1024
     )
