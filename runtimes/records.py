@@ -28,8 +28,10 @@ class Record(msgspec.Struct, kw_only=True):
     seat: str | None = None
     """Name of the seat it sits in (gvisor): what was made for it beside its own directory."""
     is_paused: bool = False
-    """Its program may be stopped by a call that no cgroup shows (gvisor): from before that call
-    until it is known to run again."""
+    """Its program may be stopped by a call that no cgroup shows (gvisor, microvm): from before that
+    call until it is known to run again."""
+    is_quiet: bool = False
+    """While it is paused: nothing is under way between the guest and its files (microvm)."""
     handle: Handle | None = None
     """None until the start is complete: what has none can only be ended."""
 
