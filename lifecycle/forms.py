@@ -84,6 +84,8 @@ class SnapshotForm(_Form, frozen=True, kw_only=True):
     scope: Literal["auto", "data", "full"] = "auto"
     fallback: Literal["refuse", "data"] = "refuse"
     """When the memory of a snapshot cannot go on: `data` starts the program anew from its files."""
+    golden: bool = False
+    """New actors go on from a snapshot that was made when the template first became ready."""
     every: Duration = msgspec.field(default_factory=lambda: Duration(0))
     """0s: only when the actor is suspended."""
 
@@ -117,6 +119,26 @@ class TemplateDocument(_Form, frozen=True, kw_only=True):
     kind: Literal["ActorTemplate"]
     metadata: Metadata
     spec: Spec
+
+
+class QuotaForm(_Form, frozen=True, kw_only=True):
+    running: int | None = None
+    """Actors that may run (or be waking) at once in the whole cluster; left out: any number."""
+
+
+class NamespaceSpec(_Form, frozen=True, kw_only=True):
+    quota: QuotaForm = QuotaForm()
+
+
+class NamespaceMetadata(_Form, frozen=True, kw_only=True):
+    name: str
+
+
+class NamespaceDocument(_Form, frozen=True, kw_only=True):
+    api_version: Literal["rouse.dev/v1alpha1"]
+    kind: Literal["Namespace"]
+    metadata: NamespaceMetadata
+    spec: NamespaceSpec = NamespaceSpec()
 
 
 class PolicyIdle(_Form, frozen=True, kw_only=True):

@@ -147,6 +147,7 @@ class ActorRecord:
     policy: str | None = None
     """JSON of per-actor overrides (idle, egress); opaque here."""
     created_ms: int = 0
+    """Unix milliseconds, to the second."""
     active_ms: int = 0
     """Unix milliseconds of its last activity, as of the last transition."""
 
@@ -255,6 +256,8 @@ class WorkerRecord:
     idle_s: float | None = None
     """How long the actor that it would evict first was idle at this heartbeat; None: none may be
     evicted."""
+    idle_by_tenant: dict[str, float] = field(default_factory=dict)
+    """The same for each namespace with a quota, of its own actors; without those that have none."""
 
 
 def new_uid() -> str:

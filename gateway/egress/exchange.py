@@ -3,15 +3,15 @@
 Everything that may end it (answer, either side lost, time, a cut) comes through `_end`, once.
 """
 
+import asyncio
 import re
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from gateway.egress import heads
+from gateway.egress import heads, retrying
 from gateway.egress import plan as plans
-from gateway.egress.audit import Line, now_text
-from gateway.egress.metering.tap import Tap
-from gateway.egress.metering.usage import Call, Usage, call_of
+from gateway.egress.account import Account
+from gateway.egress.ask import fields_of
+from gateway.egress.dialing import dial
 from gateway.egress.refusals import Refusal, Refused
 from gateway.egress.tunnel import Tunnel
 from gateway.egress.upstream import FRESH_S, IDLE_S
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _KEPT = 64 * 1024
 """Sent and kept, to be sent again when a kept connection was closed under it."""
 _CHUNKING = re.compile(rb"\r\ntransfer-encoding:[^\r]*")
+_BROKEN = "the connection was closed before the answer's end"
 _WAITING = 256 * 1024
 """Of a body, before there is a connection to send it to."""
 
@@ -57,28 +58,29 @@ class Exchange:
         self._keeps_alive = head.keeps_alive
         fields = head.fields
         self._body: Body = NO_BODY
-        if fields.chunked:
+        if plan.body is not None:
+            pass  # it was read for the decision, and what goes on is known
+        elif fields.chunked:
             self._body = ChunkedBody()
         elif fields.length:
             self._body = LengthBody(fields.length)
         self._expects_continue = fields.expects_continue and head.minor == 1
-        self._began = parts.loop_time()
         self._upstream: Upstream | None = None
         self._waiting: list[bytes] = []
         """Of the request, until there is a connection."""
         self._waiting_size = 0
         self._kept: bytes | None = b""
+        self._sent_head = plan.head
+        self._was_sent = False
+        self._tries = 0
+        """After the first one."""
         self._held = b""
         """An answer's head that is not whole."""
         self._answer: AnswerHead | None = None
         self._answer_body: Body = NO_BODY
         self._dechunks = False
         self._is_ended = False
-        self._bytes_out = self._bytes_in = 0
-        self._call: Call | None = call_of(
-            plan.ask.method, plan.ask.host, plan.ask.path, plan.forward.backend.provider
-        )
-        self._tap: Tap | None = None
+        self._account = Account(parts, policy, plan)
         self._due = self._budget()
         caller.begin_call()
 
@@ -93,7 +95,7 @@ class Exchange:
         if self._expects_continue and not self._body.is_done and not first:
             self._client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if self._plan.head:
-            self._send(self._plan.head)
+            self._send(self._plan.head + (self._plan.body or b""))
         if first or self._body.is_done:
             self.on_request(first)
         if self._is_ended or self._upstream is not None:
@@ -113,7 +115,7 @@ class Exchange:
             self.fail(Refusal(Refused.INVALID, error.message))
             return
         if end:
-            self._bytes_out += end
+            self._account.bytes_out += end
             self._send(data if end == len(data) else data[:end])
         if body.is_done:
             if not self._plan.head:
@@ -130,7 +132,7 @@ class Exchange:
             self.fail(error)
             return
         self._waiting = [head, body]
-        self._plan.head = head
+        self._plan.head = self._sent_head = head
         if self._upstream is not None:
             self._go(self._upstream)
 
@@ -152,25 +154,18 @@ class Exchange:
 
     def _keep(self, data: bytes) -> None:
         if self._kept is not None:
-            if self._plan.is_repeatable and len(self._kept) + len(data) <= _KEPT:
+            if len(self._kept) + len(data) <= _KEPT:
                 self._kept += data
             else:
                 self._kept = None
 
     async def _connect(self) -> None:
-        forward, document = self._plan.forward, self._policy.document
+        plan, forward = self._plan, self._plan.forward
         try:
-            addresses = await self._parts.names.reach(
-                forward.host, private=document.private, is_named=forward.is_named
-            )
-            tls, name = None, forward.host
-            if forward.tls:
-                wanted = forward.backend.tls
-                tls = self._policy.contexts.of(wanted) if wanted else self._policy.contexts.system
-                name = (wanted.hostname if wanted else None) or forward.host
-            upstream = await self._parts.upstreams.connect(
-                self._plan.key, addresses, forward.port, tls, name
-            )
+            upstream = await dial(
+                self._parts, self._policy, forward.backend, plan.way, key=plan.key,
+                host=forward.host, port=forward.port, tls=forward.tls, is_named=forward.is_named,
+            )  # fmt: skip
         except Refusal as error:
             self.fail(error)
             return
@@ -183,14 +178,21 @@ class Exchange:
     def _go(self, upstream: "Upstream") -> None:
         self._upstream = upstream
         upstream.user = self
+        if upstream.is_lost:
+            self.on_upstream_lost()  # as soon as it was there
+            return
         if not self._plan.head:
             return
         data = self._waiting[0] if len(self._waiting) == 1 else b"".join(self._waiting)
         self._waiting, self._waiting_size = [], 0
         self._keep(data)
+        self._was_sent = True
         upstream.write(data)
+        if self._upstream is not upstream:
+            return  # it could not say this
         self._client.resume()
-        timeout = self._plan.forward.route.backend_timeout_s
+        forward = self._plan.forward
+        timeout = forward.backend.timeout_s or forward.route.backend_timeout_s
         if timeout is not None:
             self._due = min(self._due, self._parts.loop_time() + timeout)
             self._client.expires = self._due
@@ -205,7 +207,10 @@ class Exchange:
             try:
                 found = self._read_head(data)
             except Malformed:
-                self.fail(Refusal(Refused.BAD_ANSWER, "the head of the answer is malformed"))
+                if self._upstream is not None and self._upstream.is_greeting(data):
+                    self.on_upstream_lost()
+                else:
+                    self.fail(Refusal(Refused.BAD_ANSWER, "the head of the answer is malformed"))
                 return
             if found is None:
                 return
@@ -216,12 +221,13 @@ class Exchange:
         except Malformed:
             self.fail(Refusal(Refused.BAD_ANSWER, "the body of the answer is malformed"))
             return
-        self._bytes_in += end - start
+        self._account.bytes_in += end - start
         piece = data[start:end] if start or end < len(data) else data
-        if self._tap is not None or self._dechunks:
+        tap = self._account.tap
+        if tap is not None or self._dechunks:
             inner = body.take_data() if isinstance(body, ChunkedBody) else piece
-            if self._tap is not None:
-                self._tap.feed(inner)
+            if tap is not None:
+                tap.feed(inner)
             if self._dechunks:
                 piece = inner
         if out or piece:
@@ -253,6 +259,10 @@ class Exchange:
             if head.status != 100 and self._minor:
                 self._client.write(head.raw)  # 103 and its like
         upstream.last_answer = head
+        self._report(head)
+        if self._may_try_again() and self._is_retried(head):
+            self._try_again()
+            return None
         self._answer = head
         return at, self._answered(head, upstream)
 
@@ -262,42 +272,33 @@ class Exchange:
             self._answer_body = LengthBody(head.length or 0)
         elif framing is Framing.CHUNKED:
             self._dechunks = not self._minor  # RFC 9112, section 6.1: HTTP/1.0 knows no chunks
-            spans = self._call is not None or self._dechunks
+            spans = self._account.call is not None or self._dechunks
             self._answer_body = ChunkedBody(with_spans=spans)
         elif framing is Framing.UNTIL_CLOSE:
             self._answer_body = UntilClose()
         if framing is Framing.UNTIL_CLOSE or (framing is Framing.CHUNKED and not self._minor):
             self._keeps_alive = False
-        route, backend = self._plan.forward.route, self._plan.forward.backend
-        edits = backend.response or route.response
+        forward = self._plan.forward
+        edits, answered = forward.edits, forward.answered
         cached = upstream.last_edited
-        if cached is not None and cached[0] is head and not route.answered:
-            block = cached[1]
+        if cached is not None and cached[0] is head and cached[1] == edits and not answered:
+            block = cached[2]
         else:
-            block = heads.answer_block(
-                head.block, head.named, edits, route.answered, self._plan.ask
-            )
-            upstream.last_edited = (head, block)
+            if answered:
+                seen = {"code": head.status, "headers": dict(fields_of(head.block))}
+                self._plan.ask.said["response"] = seen
+            block = heads.answer_block(head.block, head.named, edits, answered, self._plan.ask)
+            upstream.last_edited = (head, edits, block)
         if self._dechunks:
             block = _CHUNKING.sub(b"", block)
-        if self._call is not None and head.status == 200:
-            self._tap = self._make_tap(head)
+        if head.status == 200:
+            self._account.listen(head)
         if self._keeps_alive and self._body.is_done:
             if self._minor:
                 return b"HTTP/1.1 %b%b\r\n\r\n" % (head.line, block)
             return b"HTTP/1.1 %b%b\r\nconnection: keep-alive\r\n\r\n" % (head.line, block)
         self._keeps_alive = False
         return b"HTTP/1.1 %b%b\r\nconnection: close\r\n\r\n" % (head.line, block)
-
-    def _make_tap(self, head: AnswerHead) -> Tap:
-        from gateway.egress.ask import fields_of
-
-        fields = dict(fields_of(head.block))
-        return Tap(
-            fields.get("content-type", ""),
-            fields.get("content-encoding", ""),
-            request_bytes=self._bytes_out,
-        )
 
     def _become_tunnel(self, head: AnswerHead, rest: bytes) -> None:
         if not self._plan.upgrade or not self._body.is_done:
@@ -308,7 +309,8 @@ class Exchange:
         self._upstream = None
         self._is_ended = True
         self._caller.end_call()
-        self._note("allow", 101, "")
+        self._plan.ask.let_go()
+        self._account.close("allow", 101, "")
         block = heads.answer_block(head.block, head.named, (), (), self._plan.ask)
         self._client.write(
             b"HTTP/1.1 %b%b\r\nconnection: upgrade\r\nupgrade: %b\r\n\r\n"
@@ -334,13 +336,78 @@ class Exchange:
             return
         if upstream is not None:
             upstream.drop()
-        is_stale = upstream is not None and upstream.was_used
-        if is_stale and self._answer is None and not self._held and self._kept:
-            # Closed by the server while it was kept: nothing of an answer came, so once more.
+        # Closed by the server while it was kept, or unread: nothing was answered, so once more.
+        may_repeat = upstream is not None and (
+            upstream.is_untouched or (upstream.was_used and self._plan.is_repeatable)
+        )
+        if may_repeat and self._answer is None and not self._held and self._kept:
             self._waiting, self._kept = [self._kept], None
             self._parts.spawn(self._connect(), "connect again for an actor", self._client.abort)
             return
-        self.fail(Refusal(Refused.UPSTREAM, "the connection was closed before the answer's end"))
+        why = upstream.failure if upstream is not None else None
+        self.fail(why or Refusal(Refused.UPSTREAM, _BROKEN))
+
+    # Once more.
+
+    def _report(self, head: AnswerHead | None) -> None:
+        """To who knows which backends of a group are well."""
+        forward = self._plan.forward
+        if forward.backend.groups or (forward.onward and forward.onward.backend.groups):
+            status, wait = 0, None
+            if head is not None:
+                status, wait = head.status, dict(fields_of(head.block)).get("retry-after")
+            self._plan.decider.answered(forward, status, wait, self._parts.loop_time())
+
+    def _may_try_again(self) -> bool:
+        retry = self._plan.forward.retry
+        has_it_all = self._plan.body is not None or bool(self._kept) or not self._was_sent
+        return (
+            retry is not None
+            and self._tries < retry.attempts
+            and has_it_all
+            and not self._plan.upgrade
+        )
+
+    def _is_retried(self, head: AnswerHead) -> bool:
+        retry = self._plan.forward.retry
+        return retry is not None and retrying.on_answer(retry, self._plan.ask, head)
+
+    def _try_again(self) -> None:
+        self._close_upstream()
+        self._tries += 1
+        if self._was_sent:
+            sent = self._plan.body
+            if sent is None:
+                sent = (self._kept or b"")[len(self._sent_head) :]
+            self._waiting = [sent]
+        elif self._plan.body is not None:
+            self._waiting = [self._plan.body]
+        elif self._waiting:
+            self._waiting = [b"".join(self._waiting)[len(self._sent_head) :]]
+        self._held, self._kept, self._was_sent = b"", b"", False
+        self._due = self._budget()
+        self._client.expires = self._due
+        self._parts.spawn(self._connect_again(), "try again for an actor", self._client.abort)
+
+    async def _connect_again(self) -> None:
+        retry = self._plan.forward.retry
+        assert retry is not None
+        if retry.backoff_s:
+            await asyncio.sleep(retry.backoff_s)
+        try:
+            plan = await plans.again(self._plan, self._parts, self._caller.key)
+        except Refusal as error:
+            self.fail(error)
+            return
+        if self._is_ended:
+            return  # it gave up while we waited
+        self._plan = plan
+        self._account.use(plan)
+        self._sent_head = retrying.with_attempt(plan.head, self._tries)
+        # What the actor sent meanwhile stands behind what was sent before.
+        body = [plan.body] if plan.body is not None else self._waiting
+        self._waiting = [self._sent_head, *body]
+        await self._connect()
 
     def on_upstream_full(self, is_full: bool) -> None:
         if is_full:
@@ -375,7 +442,7 @@ class Exchange:
         if self._answer is not None:
             self.fail(Refusal(Refused.TIMEOUT, "nothing moved for too long"))
         elif route.request_timeout_s is not None and (
-            self._parts.now >= self._began + route.request_timeout_s
+            self._parts.now >= self._account.began + route.request_timeout_s
         ):
             self.fail(Refusal(Refused.TIMEOUT, f"no answer in {route.request_timeout_s:g} s"))
         else:
@@ -389,7 +456,7 @@ class Exchange:
         due = self._parts.now + self._parts.budgets.stream_idle_s
         timeout = self._plan.forward.route.request_timeout_s
         if timeout is not None and self._answer is None:
-            due = min(due, self._began + timeout)
+            due = min(due, self._account.began + timeout)
         return due
 
     def fail(self, refusal: Refusal) -> None:
@@ -397,6 +464,14 @@ class Exchange:
         if self._is_ended:
             return
         has_answered = self._answer is not None
+        if not has_answered and refusal.what in retrying.FAILURES:
+            self._report(None)
+            is_repeatable = self._plan.is_repeatable
+            if self._may_try_again() and retrying.on_failure(
+                refusal.what, was_sent=self._was_sent, is_repeatable=is_repeatable
+            ):
+                self._try_again()
+                return
         self._close_upstream()
         decision = "deny" if refusal.what.status in (403, 407, 429) else "fail"
         self._end(decision, refusal.what.status, refusal.reason)
@@ -435,58 +510,5 @@ class Exchange:
             return
         self._is_ended = True
         self._caller.end_call()
-        usage, cost = None, None
-        if self._tap is not None and self._call is not None:
-            usage = self._tap.end()
-            if usage.is_known:
-                cost = self._policy.prices.cost(self._call.provider, usage)
-                self._charge(self._call, usage, cost)
-        self._note(decision, status, reason, usage, cost)
-
-    def _charge(self, call: Call, usage: Usage, cost: Decimal | None) -> None:
-        parts, forward, ask = self._parts, self._plan.forward, self._plan.ask
-        parts.metering.count(call, usage, cost)
-        self._plan.decider.charge(forward, usage.total, parts.now)
-        if self._policy.document.budgets:
-            parts.spawn(
-                parts.metering.charge(self._policy.document, ask, usage, cost), "charge a budget"
-            )
-
-    def _note(
-        self,
-        decision: str,
-        status: int,
-        reason: str,
-        usage: Usage | None = None,
-        cost: Decimal | None = None,
-    ) -> None:
-        ask, forward = self._plan.ask, self._plan.forward
-        usage = usage or _NOTHING
-        self._parts.metering.decisions[decision, ""] += 1
-        self._client.note(
-            self._policy,
-            ask,
-            Line(
-                at=now_text(),
-                actor=ask.actor.id,
-                decision=decision,
-                way=ask.way,
-                method=ask.method,
-                to=f"{ask.host}:{ask.port}",
-                path=ask.path[:500],
-                status=status,
-                reason=reason[:500],
-                route=forward.route.name,
-                credentials=tuple(each.name for each in forward.credentials),
-                ms=round((self._parts.loop_time() - self._began) * 1000, 1),
-                bytes_out=self._bytes_out,
-                bytes_in=self._bytes_in,
-                model=usage.model,
-                input_tokens=usage.input,
-                output_tokens=usage.output,
-                cost_usd=float(cost or 0),
-            ),
-        )
-
-
-_NOTHING = Usage()
+        self._plan.ask.let_go()
+        self._account.close(decision, status, reason)

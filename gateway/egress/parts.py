@@ -2,55 +2,28 @@
 
 import asyncio
 import logging
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gateway.egress.audit import Audit
 from gateway.egress.credentials.secrets import Secrets
+from gateway.egress.gathering import Holding
 from gateway.egress.metering.meters import Metering
+from gateway.egress.opinions import Opinions
 from gateway.egress.policies import Policies
+from gateway.egress.repeating import Plans
 from gateway.egress.resolving import Names
 from gateway.egress.seams import Callers
 from gateway.egress.upstream import Upstreams
+from gateway.egress.waiting import Waiting
 
 if TYPE_CHECKING:
     from gateway.egress.client import ClientConnection
-    from gateway.egress.plan import Plan
-    from gateway.egress.policies import Policy
     from gateway.egress.siblings import Siblings
-    from gateway.ingress.codec.request import RequestHead
 
 log = logging.getLogger(__name__)
-
-Known = tuple[bytes, "RequestHead", "Plan", "Policy"]
-"""A head as it came, and what it was found to mean."""
-_MOST_PLANS = 1024
-
-
-class Plans:
-    """What actors asked lately, by copy, host and head. Whoever takes one out checks that nothing
-    it rests on has changed."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, str, int, bytes], Known] = OrderedDict()
-
-    def __repr__(self) -> str:
-        return f"<Plans {len(self._kept)}>"
-
-    def get(self, key: tuple[str, str, int, bytes]) -> "Known | None":
-        return self._kept.get(key)
-
-    def keep(self, key: tuple[str, str, int, bytes], known: "Known") -> None:
-        self._kept[key] = known
-        self._kept.move_to_end(key)
-        if len(self._kept) > _MOST_PLANS:
-            self._kept.popitem(last=False)
-
-    def forget(self, caller: str) -> None:
-        for key in [key for key in self._kept if key[0] == caller]:
-            del self._kept[key]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +54,23 @@ class Parts:
     plans: Plans = field(default_factory=Plans)
     open_by: Counter[str] = field(default_factory=Counter)
     """Connections by copy."""
+    waiting: Waiting = field(default_factory=Waiting)
+    holding: Holding = field(default_factory=Holding)
+    opinions: Opinions = field(init=False)
     group: asyncio.TaskGroup | None = None
     loop: asyncio.AbstractEventLoop = field(init=False)
     now: float = 0.0
     """The loop's time at the last tick."""
+
+    def __post_init__(self) -> None:
+        self.opinions = Opinions(self.secrets)
+
+    def calls_of(self, key: str) -> int:
+        """That a copy of an actor has open now."""
+        return sum(
+            each.user is not None and each.caller is not None and each.caller.key == key
+            for each in self.connections
+        )
 
     def leave(self, key: str) -> None:
         self.open_by[key] -= 1
