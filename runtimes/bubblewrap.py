@@ -23,7 +23,6 @@ from runtimes.base import (
     Exit,
     Fingerprint,
     Handle,
-    Inspection,
     RuntimeClass,
     RuntimeFailure,
     SandboxSpec,
@@ -38,8 +37,8 @@ from runtimes.nursery import Began, Nursery, kind_of
 from runtimes.ownership import give
 from runtimes.ports import Ports
 from runtimes.procfs import Pid
-from runtimes.sandboxes import Sandbox, Sandboxes
-from runtimes.spawn import in_thread, settled
+from runtimes.sandboxes import OfSandboxes, Sandbox, Sandboxes
+from runtimes.spawn import in_thread, to_its_end
 
 HOLDERS = 2
 """Processes of a sandbox that are not the actor's: bwrap outside, its process 1 inside."""
@@ -49,7 +48,7 @@ SHARED_UID = 1000
 """Inside, where the worker is not root: outside it is the worker's own id."""
 
 
-class Bubblewrap:
+class Bubblewrap(OfSandboxes):
     """`privileged`: the worker may give each actor a network and a user id (it is root). `hidden`:
     directories of rouse's own, covered where a working directory would show them."""
 
@@ -99,11 +98,9 @@ class Bubblewrap:
     async def run(self) -> None:
         await self.nursery.run()
 
-    def expect(self, spec: SandboxSpec) -> None:
-        """Starts as fast as it can anyway."""
-
-    def image_terms(self, spec: SandboxSpec) -> Mapping[str, tuple[str, ...]]:
-        return {}
+    async def sweep(self, keep: Collection[str]) -> list[str]:
+        await self.nursery.sweep()
+        return await super().sweep(keep)
 
     async def start(self, spec: SandboxSpec) -> Handle:
         binary = self._bwrap
@@ -118,8 +115,8 @@ class Bubblewrap:
                 for name in spec.ports:
                     ports[name] = self._ports.take()
                     sandbox.record.ports.append(ports[name])
-            outer, inner = await in_thread(lambda: self._launch(binary, spec, sandbox, ports))
-            return self._sandboxes.keep(sandbox, self._handle(spec, sandbox, outer, inner, ports))
+            outer, *where = await in_thread(lambda: self._launch(binary, spec, sandbox, ports))
+            return self._sandboxes.keep(sandbox, self._handle(spec, sandbox, outer, where, ports))
 
     async def _fork(self, binary: Path, spec: SandboxSpec) -> Handle:
         if not self._privileged:
@@ -133,21 +130,27 @@ class Bubblewrap:
             try:
                 zygote, line = await self.nursery.fork(spec)
             except BaseException:
-                await settled(enclosing)
+                await to_its_end(enclosing)
                 raise
             with line:
-                inner = await settled(enclosing)
+                inner = await to_its_end(enclosing)
                 main = await in_thread(lambda: self._deliver(spec, sandbox, inner, line))
             zygote.born(main.pid)
             sandbox.parent = zygote
+            where = (inner.pid, netns.inode(inner.pid))
             return self._sandboxes.keep(
-                sandbox, self._handle(spec, sandbox, main, inner, dict(spec.ports))
+                sandbox, self._handle(spec, sandbox, main, where, dict(spec.ports))
             )
 
     def _handle(
-        self, spec: SandboxSpec, sandbox: Sandbox, main: Pid, inner: Pid, ports: Mapping[str, int]
+        self,
+        spec: SandboxSpec,
+        sandbox: Sandbox,
+        main: Pid,
+        where: Sequence[int | None],
+        ports: Mapping[str, int],
     ) -> Handle:
-        where = (inner.pid, netns.inode(inner.pid)) if self._privileged else (None, None)
+        """`where`: a process in the sandbox's own network, and the number of that."""
         return Handle(
             runtime=self.runtime,
             actor=spec.actor,
@@ -168,31 +171,6 @@ class Bubblewrap:
             cgroup=sandbox.record.cgroup,
             directory=spec.directory,
         )
-
-    async def restore(self, spec: SandboxSpec, image: Path) -> Handle:
-        raise RuntimeFailure("runtime class bubblewrap keeps no memory: no image to restore")
-
-    async def freeze(self, handle: Handle) -> None:
-        await self._sandboxes.freeze(handle)
-
-    async def thaw(self, handle: Handle) -> None:
-        await self._sandboxes.thaw(handle)
-
-    async def checkpoint(self, handle: Handle, into: Path) -> None:
-        raise RuntimeFailure("runtime class bubblewrap cannot write an image of memory")
-
-    async def stop(self, handle: Handle, grace_s: float) -> None:
-        await self._sandboxes.stop(handle, grace_s)
-
-    async def wait(self, handle: Handle) -> Exit:
-        return await self._sandboxes.wait(handle)
-
-    async def inspect(self, handle: Handle) -> Inspection:
-        return await self._sandboxes.inspect(handle)
-
-    async def sweep(self, keep: Collection[str]) -> list[str]:
-        await self.nursery.sweep()
-        return await self._sandboxes.sweep(keep)
 
     def _environment(self, spec: SandboxSpec, ports: Mapping[str, int]) -> dict[str, str]:
         data = list(spec.durable)
@@ -237,7 +215,7 @@ class Bubblewrap:
                 os.close(output)
 
         outer, inner = await in_thread(launch)
-        return inner, self._handle(spec, sandbox, outer, inner, {})
+        return inner, self._handle(spec, sandbox, outer, (None, None), {})
 
     def _enclose(self, binary: Path, spec: SandboxSpec, sandbox: Sandbox) -> Pid:
         env = self._environment(spec, spec.ports)
@@ -294,7 +272,8 @@ class Bubblewrap:
 
     def _launch(
         self, binary: Path, spec: SandboxSpec, sandbox: Sandbox, ports: Mapping[str, int]
-    ) -> tuple[Pid, Pid]:
+    ) -> tuple[Pid, int | None, int | None]:
+        """bwrap's pid; a process in the sandbox's own network, and the number of that."""
         env = self._environment(spec, ports)
         user = userns.inside(spec.uid) if self._privileged else SHARED_UID
         if self._privileged:
@@ -302,9 +281,17 @@ class Bubblewrap:
                 give(directory, userns.outside(user))
         bounds = self._bounds(spec)
 
+        network: list[int] = []
+
+        def at_gate(pid: int) -> None:
+            limits.apply(pid, bounds)
+            if self._privileged:
+                # Asked here: the program may have ended before anybody could ask later.
+                network.append(netns.inode(pid))
+
         output = open_for_actor(sandbox.record.fifo)
         try:
-            return bwrap.launch(
+            outer, inner = bwrap.launch(
                 binary,
                 self._options(spec, user),
                 spec.command,
@@ -314,10 +301,11 @@ class Bubblewrap:
                 filters=seccomp.filters().programs,
                 output=output,
                 began=lambda process: self._sandboxes.began(sandbox, process, spared=True),
-                at_gate=lambda pid: limits.apply(pid, bounds),
+                at_gate=at_gate,
             )
         finally:
             os.close(output)
+        return (outer, inner.pid, network[0]) if network else (outer, None, None)
 
     def _options(self, spec: SandboxSpec, user: int) -> list[str]:
         shown = [*view.python(), *spec.read_only]
@@ -337,6 +325,7 @@ class Bubblewrap:
             *view.system(),
             *(() if self._privileged else view.network_files()),
             *view.devices(spec.resources.memory_bytes),
+            *(view.settings() if os.geteuid() == 0 and not self._privileged else ()),
             *view.read_only(shown, hidden=[*self._hidden, spec.directory.parent]),
             *view.for_actors(spec.shown),
             *view.durable(spec.durable),
@@ -376,7 +365,7 @@ class Bubblewrap:
         no_filter, no_domain = seccomp.filters().why_not, landlock.why_not()
         return (
             "own mounts, processes, IPC and host name; system read-only; no capabilities",
-            f"NO filter of system calls: {no_filter}"
+            f"NO filter of system calls, all of the kernel is in reach: {no_filter}"
             if no_filter
             else "system calls by an allow list (seccomp)",
             f"no landlock: {no_domain}"
