@@ -93,8 +93,8 @@ class Firecracker:
         }
         try:
             await _ask(room, "PUT", "/snapshot/create", words)
-            for name in (STATE, MEMORY):
-                await in_thread(lambda name=name: sparse.copy(place / name, into / name))
+            await in_thread(lambda: sparse.copy(place / STATE, into / STATE))
+            await in_thread(lambda: sparse.copy(place / MEMORY, into / MEMORY))
         finally:
             for name in (STATE, MEMORY):
                 (place / name).unlink(missing_ok=True)

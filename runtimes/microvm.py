@@ -33,6 +33,7 @@ from runtimes.booted import Booted
 from runtimes.cgroups import Tree
 from runtimes.cgroups_v1 import find_memory
 from runtimes.environment import check_program
+from runtimes.firecracker import Firecracker
 from runtimes.kernel import Kernel
 from runtimes.machines import FILES, Machine, Machines
 from runtimes.ownership import give
@@ -264,3 +265,9 @@ class Microvm:
         if not tap.TUN.exists():
             return f"no {tap.TUN}: a machine's network needs it"
         return "" if self._kernel is not None else HOW_TO_GET_IT
+
+
+def monitor() -> Vmm:
+    """The one that this machine has: QEMU first, which is the one that was really run. Blocks."""
+    known: tuple[Vmm, ...] = (Qemu(), Firecracker())
+    return next((each for each in known if not each.lacks()), known[0])
