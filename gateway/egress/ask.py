@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gateway.egress.gathering import Lease
+    from gateway.egress.holding import Lease
 
 Fields = list[tuple[str, str]]
 

@@ -1,13 +1,13 @@
 """A request's body, held until the decision that rests on it is made.
 
-What arrived is kept as it came, too, so that it can be sent on byte for byte. How much is held for
-one copy of an actor, and for all, is bounded; a body that trickles in is given up.
+What arrived is kept as it came, too, so that it can be sent on byte for byte. A body that trickles
+in is given up.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gateway.egress.holding import Lease
 from gateway.egress.refusals import Refusal, Refused
 from gateway.ingress.codec.body import Body, ChunkedBody, LengthBody
 from gateway.ingress.codec.grammar import Malformed
@@ -20,57 +20,15 @@ if TYPE_CHECKING:
     from gateway.egress.parts import Parts
     from gateway.ingress.codec.request import RequestHead
 
-MOST_HELD_OF_ONE = 64 * 2**20
-MOST_HELD = 256 * 2**20
 _IDLE_S = 30.0
+_DECIDING_S = 60.0
+"""For what else a decision waits for, once it has the body."""
 _OVERHEAD = 8
 """What framing may add, at most, to what is looked at: chunks of a few bytes are nobody's."""
 
 
 class ActorLeft(Exception):
     """Nobody waits for the decision any more."""
-
-
-class Lease:
-    """What is held for one request. Given back once, by whoever ends it."""
-
-    __slots__ = ("_holding", "_key", "_size")
-
-    def __init__(self, holding: "Holding", key: str) -> None:
-        self._holding, self._key, self._size = holding, key, 0
-
-    def take(self, size: int) -> None:
-        """Raises Refusal."""
-        self._holding.take(self._key, size)
-        self._size += size
-
-    def give_back(self) -> None:
-        size, self._size = self._size, 0
-        self._holding.give_back(self._key, size)
-
-
-class Holding:
-    """Counts what is held, by copy."""
-
-    def __init__(self) -> None:
-        self._by: Counter[str] = Counter()
-        self.total = 0
-
-    def __repr__(self) -> str:
-        return f"<Holding {self.total} bytes for {len(self._by)}>"
-
-    def take(self, key: str, size: int) -> None:
-        """Raises Refusal."""
-        if self.total + size > MOST_HELD or self._by[key] + size > MOST_HELD_OF_ONE:
-            raise Refusal(Refused.BUSY, "send it again in a moment")
-        self._by[key] += size
-        self.total += size
-
-    def give_back(self, key: str, size: int) -> None:
-        self.total -= size
-        self._by[key] -= size
-        if self._by[key] <= 0:
-            del self._by[key]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +67,7 @@ async def gather(
         if client.user is gathering:
             client.user = None
     client.put_back(found.raw + found.rest + gathering.late)
+    client.expires = client.parts.now + _DECIDING_S
     ask.raw_size = len(found.raw)
     return found
 

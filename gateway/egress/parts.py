@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.egress.audit import Audit
 from gateway.egress.credentials.secrets import Secrets
-from gateway.egress.gathering import Holding
+from gateway.egress.holding import Holding
 from gateway.egress.metering.meters import Metering
 from gateway.egress.opinions import Opinions
 from gateway.egress.policies import Policies

@@ -3,10 +3,6 @@
 import asyncio
 from pathlib import Path
 
-import pytest
-
-from gateway.egress.gathering import MOST_HELD_OF_ONE, Holding, Lease
-from gateway.egress.refusals import Refusal, Refused
 from tests.gateway.egress.world import auth, behind, origin, running, send
 
 POST = f"POST / HTTP/1.1\r\nHost: egress.internal\r\n{auth('t1')}"
@@ -70,20 +66,6 @@ async def test_a_suspend_in_between_ends_it(tmp_path: Path) -> None:
             world.caller.here = False
             world.proxy.drop(world.caller.key)
             assert await talk.rest() == b"" and not out.seen
-
-
-def test_one_actor_can_not_have_all_that_is_held() -> None:
-    holding = Holding()
-    one, other = Lease(holding, "a"), Lease(holding, "b")
-    one.take(MOST_HELD_OF_ONE)
-    with pytest.raises(Refusal) as caught:
-        Lease(holding, "a").take(1)
-    assert caught.value.what is Refused.BUSY
-    other.take(1)
-    for _ in range(2):
-        one.give_back()
-    assert holding.total == 1
-    one.take(1)
 
 
 async def test_what_was_held_is_given_back_when_all_is_sent(tmp_path: Path) -> None:
