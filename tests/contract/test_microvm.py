@@ -15,13 +15,9 @@ from runtimes import guestcall, tap
 from runtimes.base import Driver, Handle, Resources, RuntimeFailure
 from runtimes.cgroups import find_tree
 from runtimes.microvm import Microvm
-<<<<<<< HEAD
 from tests.contract.driver import SCALE, Bench, DriverContract
 
 WAKING = ("python3", str(Path(__file__).with_name("waking.py")))
-=======
-from tests.contract.driver import DriverContract
->>>>>>> main
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a network for each actor")
