@@ -10,7 +10,7 @@ from runtimes import procfs
 from runtimes.base import Resources
 from runtimes.cgroups import Tree, find_tree
 from runtimes.spawn import in_thread
-from runtimes.vmseats import MONITOR_USER, VmSeats, read_exit
+from runtimes.vmseats import VmSeats, read_exit
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: network namespaces")
 
@@ -36,7 +36,7 @@ async def test_what_is_launched_has_no_rights_and_its_network_alone(seats: VmSea
         # A shell, then what puts it apart, then itself.
         while (fields := status_of(process.pid))["Name"] != "sleep":
             await asyncio.sleep(0.001)
-        assert fields["Uid"].split() == [str(MONITOR_USER)] * 4
+        assert fields["Uid"].split() == [str(seat.user)] * 4
         assert fields["CapEff"] == fields["CapBnd"] == "0" * 16 and fields["NoNewPrivs"] == "1"
         assert os.stat(f"/proc/{process.pid}/ns/net").st_ino == os.stat(seat.tap.path).st_ino
         assert seat.cgroup.pids() == [process.pid]
