@@ -6,7 +6,6 @@ outside its durable directories. Linux, as root, with cgroup v2 and iproute2.
 """
 
 import contextlib
-import hashlib
 import os
 import platform
 import shutil
@@ -121,8 +120,8 @@ class Gvisor:
             "platform": ("systrap",),
             "machine": (platform.machine(),),
             "processor": self._features,
-            "system": (_system(),),
-            "sandbox": (_digest(msgspec.json.encode(alike)),),
+            "system": (rootfs.system(),),
+            "sandbox": (rootfs.digest(msgspec.json.encode(alike)),),
         }
 
     async def restore(self, spec: SandboxSpec, image: Path) -> Handle:
@@ -232,7 +231,7 @@ class Gvisor:
     def _kind(self, spec: SandboxSpec) -> str:
         """Equal for specs that can take each other's empty sandbox."""
         config = self._config(spec, self.seats.at("any"))
-        return _digest(msgspec.json.encode((oci.comparable(config), spec.resources)))
+        return rootfs.digest(msgspec.json.encode((oci.comparable(config), spec.resources)))
 
     def _lay_root(self) -> None:
         if not self._is_laid:
@@ -242,7 +241,7 @@ class Gvisor:
     @property
     def _base(self) -> Path:
         """The root of every sandbox here, another one when the host's system is another."""
-        return self._root / f"rootfs-{_system()}"
+        return self._root / f"rootfs-{rootfs.system()}"
 
     def _tell(self, spec: SandboxSpec, seat: Seat, env: Mapping[str, str]) -> None:
         """Who the actor is now: what a program that was restored finds nowhere else anew."""
@@ -359,7 +358,7 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
     @staticmethod
     def place(program: Path) -> Path:
         about = program.stat()
-        mark = _digest(f"{program} {about.st_size} {about.st_mtime_ns}".encode())
+        mark = rootfs.digest(f"{program} {about.st_size} {about.st_mtime_ns}".encode())
         return STATE.parent / f"works-{mark}.json"
 
     @classmethod
@@ -379,16 +378,3 @@ def _ask(program: Path) -> tuple[str, tuple[str, ...]]:
     version = runsc.ask([program, "--version"]).splitlines()[0].rpartition(" ")[2]
     features = runsc.ask([program, "cpu-features"])
     return version, tuple(sorted(features.replace(",", " ").split()))
-
-
-def _system() -> str:
-    """What the host's /usr is: an image holds files of it open, and maps its libraries."""
-    try:
-        told = Path("/etc/os-release").read_bytes()
-    except OSError:
-        told = b""
-    return _digest(told + sys.version.encode() + sys.prefix.encode())
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=8).hexdigest()
