@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from lifecycle.host.golden import is_golden
 from lifecycle.snapshots.newest import Kept, Unreadable
 from placement.model import ActorId, ActorRecord, ActorState
 from placement.repeat import until_known
@@ -40,6 +41,8 @@ async def rebuild(table: Table, stored: AsyncIterator[Kept | Unreadable]) -> Reb
     counts: Counter[str] = Counter()
     latest: dict[ActorId, Kept] = {}
     async for each in stored:
+        if is_golden(each.uid):
+            continue  # nobody's; made anew by who wants it
         if isinstance(each, Unreadable):
             counts["unreadable"] += 1
             log.warning(

@@ -1,9 +1,12 @@
 """A table that lost everything, and the records that the store still tells of: real table, real
 store, real hosts; only the drivers are fakes."""
 
+from collections.abc import AsyncIterator
+
 from lifecycle.actions import Actions
 from lifecycle.messages import Here, SuspendAsk
 from lifecycle.rebuilding import EPOCHS_ON, Rebuilt, rebuild
+from lifecycle.snapshots.newest import Kept, Unreadable
 from placement.listing import Listing
 from placement.model import ActorId, ActorRecord, ActorState
 from tests.lifecycle.host.fakes import TEMPLATE, TestWorker, World
@@ -144,3 +147,22 @@ async def _forget(actor: ActorId, uid: str) -> None:
 
 async def _fork(source: ActorRecord, to: ActorId, uid: str) -> str:
     raise NotImplementedError
+
+
+async def test_what_a_template_has_for_its_new_actors_is_no_actor(world: World) -> None:
+    golden = f"g-{'a' * 24}-{'b' * 16}"
+
+    async def stored() -> AsyncIterator[Kept | Unreadable]:
+        yield Kept(
+            actor=ActorId.of("demo", "nobody"),
+            uid=golden,
+            epoch=0,
+            snapshot=f"0-{'a' * 26}",
+            template="demo/counter",
+            saved_ms=1,
+        )
+        yield Unreadable(namespace="demo", uid=golden, why="it names no template")
+
+    done = await rebuild(world.table, stored())
+    assert done == Rebuilt(rebuilt=0, present=0, older=0, unreadable=0)
+    assert (await Listing(world.redis).list("demo"))[0] == []
