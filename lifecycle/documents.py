@@ -135,7 +135,8 @@ def _template(document: TemplateDocument) -> Template:
         runtime=RuntimeClass(spec.runtime.class_) if spec.runtime.class_ != "auto" else "auto",
         requires=_requires(spec),
         labels=spec.runtime.labels,
-        command=_command(spec.command),
+        image=_image(spec.image),
+        command=_command(spec.command, has_image=spec.image is not None),
         working_dir=_working_dir(spec.working_dir),
         env=_env(spec.env),
         ports=ports,
@@ -166,6 +167,10 @@ def _label(text: str, path: str) -> str:
 def _requires(spec: Spec) -> tuple[str, ...]:
     """What was written, and what else in the document asks for the same."""
     requires = set(spec.runtime.requires)
+    if spec.image is not None:
+        requires.add("isolation")  # without it there is no root of its own
+        if spec.runtime.class_ == "process":
+            raise NotUnderstood("spec.image", "process has no root of its own: write auto")
     if spec.snapshot.scope == "full":
         requires.add("full-snapshot")
     if "full-snapshot" in requires and spec.snapshot.scope == "data":
@@ -181,7 +186,21 @@ def _requires(spec: Spec) -> tuple[str, ...]:
     return tuple(sorted(requires))
 
 
-def _command(command: tuple[str, ...]) -> tuple[str, ...]:
+def _image(image: str | None) -> Path | None:
+    if image is None:
+        return None
+    if not image.startswith("/") or "\0" in image:
+        raise NotUnderstood(
+            "spec.image",
+            f"{image[:80]!r} is no absolute path of an OCI layout (a registry's image becomes one "
+            "by `skopeo copy docker://NAME oci:DIRECTORY`)",
+        )
+    return Path(image)
+
+
+def _command(command: tuple[str, ...], *, has_image: bool = False) -> tuple[str, ...]:
+    if not command and has_image:
+        return ()
     if not command or not command[0]:
         raise NotUnderstood("spec.command", "is empty: say which program to run")
     for index, argument in enumerate(command):

@@ -80,6 +80,11 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
     others: PORT and PORT_<NAME> tell the program."""
     durable: Mapping[str, Path]
     """Declared path (`/data`) -> directory of the host that holds its files."""
+    root: Path | None = None
+    """An unpacked image, only read: the program's whole system in place of the host's. Command,
+    working directory and PATH are then of it."""
+    user: int | None = None
+    """Of the image; a driver whose actors have one user id for all takes that."""
     read_only: tuple[Path, ...] = ()
     """Further directories of the host to show read-only, at the same path."""
     shown: tuple[Path, ...] = ()
