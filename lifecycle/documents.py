@@ -198,8 +198,10 @@ def _image(image: str | None) -> Path | None:
     return Path(image)
 
 
-def _command(command: tuple[str, ...], *, has_image: bool = False) -> tuple[str, ...]:
-    if not command and has_image:
+def _command(command: tuple[str, ...] | None, *, has_image: bool) -> tuple[str, ...]:
+    if command is None:
+        if not has_image:
+            raise NotUnderstood("spec.command", "is missing")
         return ()
     if not command or not command[0]:
         raise NotUnderstood("spec.command", "is empty: say which program to run")

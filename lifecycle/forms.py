@@ -103,7 +103,7 @@ class Spec(_Form, frozen=True, kw_only=True):
     image: str | None = None
     """An OCI layout on the workers' disks, a directory or a tar: its root is the program's system.
     Then `command`, `workingDir` and `env` are what differs from the image's own."""
-    command: tuple[str, ...] = ()
+    command: tuple[str, ...] | None = None
     working_dir: str | None = None
     env: tuple[EnvForm, ...] = ()
     ports: tuple[PortForm, ...] = (PortForm(name="http", port=8080),)

@@ -172,12 +172,13 @@ class Gvisor:
 
     async def checkpoint(self, handle: Handle, into: Path) -> None:
         sitting = self._sittings.get(handle)
-        async with sitting.acting:
-            try:
+        try:
+            async with sitting.acting:
                 await self._write_image(sitting, into)
-            except BaseException:
-                await in_thread(lambda: shutil.rmtree(into, ignore_errors=True))
-                raise
+        except BaseException:
+            # Not under the lock: whoever wants it thawed waits for that.
+            await in_thread(lambda: shutil.rmtree(into, ignore_errors=True))
+            raise
         if sitting.spec is not None:
             # It goes to sleep, so it will be woken.
             self.stock.want(self._kind(sitting.spec), sitting.spec, soon=False)
