@@ -6,7 +6,7 @@ what a manifest may say and where a file may lie are in the modules below.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from lifecycle.snapshots.image import Memory
 from lifecycle.snapshots.keys import Keys
 from lifecycle.snapshots.manifest import Image, Manifest, ManifestInvalid
 from lifecycle.snapshots.names import Home, InvalidSnapshotId, new_name, parse_key
+from lifecycle.snapshots.newest import Kept, Unreadable, newest
 from lifecycle.snapshots.packs import Packer, PackReader, Parcel, Span, shareable
 from lifecycle.snapshots.pages import known_pages, missing
 from lifecycle.snapshots.parallel import each, stream
@@ -52,6 +53,8 @@ class SnapshotOwner:
     actor: ActorId
     uid: str
     epoch: int
+    template: str = ""
+    """Its name, for who must make the record anew from what is stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,12 +123,12 @@ class Vault:
         with _translated(f"a snapshot of {owner.actor}"):
             home = Home(owner.actor.namespace, owner.uid)
             async with asyncio.timeout(SAVE_LIMIT_S):
-                return await self._save(home, owner.epoch, directories, parent, image)
+                return await self._save(home, owner, directories, parent, image)
 
     async def _save(
         self,
         home: Home,
-        epoch: int,
+        owner: SnapshotOwner,
         directories: Mapping[str, Path],
         parent: str | None,
         image: Path | None,
@@ -133,12 +136,15 @@ class Vault:
         keys = self._keys.of(home.namespace)
         before = await self._parent(home, parent)
         shared = shareable(before) if before is not None else {}
-        packer = Packer(home, keys, epoch, shared)
+        packer = Packer(home, keys, owner.epoch, shared)
         saving = Saving(packer, directories, image, known_pages(before, shared))
         try:
             written = await self._write_packs(saving)
-            name = new_name(epoch)
-            manifest, parcel = await self._savers.run(lambda _: saving.manifest(name, parent))
+            name = new_name(owner.epoch)
+            whose = (owner.actor.name, owner.template)
+            manifest, parcel = await self._savers.run(
+                lambda _: saving.manifest(name, parent, *whose)
+            )
         finally:
             saving.close()
         # Last, and only now: before it there is no snapshot, after it there is a whole one.
@@ -190,14 +196,16 @@ class Vault:
         if (cache := self._cache) is not None:
             await self._savers.run(lambda _: cache.put(parcel.key, parcel.body))
 
-    async def fork(self, namespace: str, uid: str, snapshot_id: str, to_uid: str) -> str:
+    async def fork(
+        self, namespace: str, uid: str, snapshot_id: str, to_uid: str, to_name: str = ""
+    ) -> str:
         """A snapshot of `to_uid` that is this one of `uid`'s: nothing but a manifest is written,
         and what both hold is kept while either lives. Its id. Raises as `restore` does."""
         with _translated(f"snapshot {snapshot_id} of {namespace}/{uid}"):
             home, name = Home(namespace, uid).find(snapshot_id)
             async with asyncio.timeout(SAVE_LIMIT_S):
                 to = Home(namespace, to_uid)
-                return await borrowing.fork(self._store, self._keys, home, name, to)
+                return await borrowing.fork(self._store, self._keys, home, name, to, to_name)
 
     # -- restoring ------------------------------------------------------------------------------
 
@@ -346,6 +354,10 @@ class Vault:
             prefix = f"{Home(namespace, uid).prefix}m/"
             found = [key async for key in self._store.keys(prefix)]
             return sorted(key.removeprefix(prefix) for key in found)
+
+    def newest(self, prefix: str) -> AsyncIterator[Kept | Unreadable]:
+        """What is stored of each actor below `prefix`; see `newest`. Raises StoreError."""
+        return newest(self._store, self._keys, prefix)
 
     async def delete_actor(self, namespace: str, uid: str) -> int:
         """Remove everything of the actor but what others borrow, which the collector removes when
