@@ -166,11 +166,11 @@ def _label(text: str, path: str) -> str:
 
 def _requires(spec: Spec) -> tuple[str, ...]:
     """What was written, and what else in the document asks for the same."""
-    requires = set(spec.runtime.requires)
+    requires = set[str](spec.runtime.requires)
     if spec.image is not None:
-        requires.add("isolation")  # without it there is no root of its own
-        if spec.runtime.class_ == "process":
-            raise NotUnderstood("spec.image", "process has no root of its own: write auto")
+        requires.add("image")
+        if spec.runtime.class_ in ("process", "microvm"):
+            raise NotUnderstood("spec.image", f"{spec.runtime.class_} runs no images: write auto")
     if spec.snapshot.scope == "full":
         requires.add("full-snapshot")
     if "full-snapshot" in requires and spec.snapshot.scope == "data":

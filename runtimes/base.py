@@ -206,6 +206,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """Sandboxes outlive the worker's process and can be re-attached by handle."""
     keeps: tuple[str, ...]
     """What isolation holds here, in words for `rouse doctor` and the log."""
+    roots: bool = False
+    """It can run a program in an image's root (SandboxSpec.root)."""
     by_request: bool = False
     """`auto` takes it only for a template that requires what no other class here has."""
     by_name: bool = False

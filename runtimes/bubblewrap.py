@@ -71,6 +71,7 @@ class Bubblewrap(OfSandboxes):
             isolation=1,
             own_network=self._privileged,
             survives_worker=True,
+            roots=True,
             keeps=self._keeps(),
         )
 

@@ -82,6 +82,7 @@ class Gvisor:
             own_network=True,
             near=netpair.WORKER,
             survives_worker=True,
+            roots=True,
             keeps=(
                 "own kernel (systrap), mounts, processes and network; system read-only",
                 "memory in snapshots; freeze by its own kernel, kill by cgroup",

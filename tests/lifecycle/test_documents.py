@@ -243,10 +243,10 @@ def test_a_full_snapshot_asks_for_a_class_that_keeps_memory() -> None:
     )
 
 
-def test_an_image_brings_the_command_and_asks_for_isolation() -> None:
+def test_an_image_brings_the_command_and_asks_for_who_can_run_it() -> None:
     template = parse_template(counter(image="/srv/image", command=None)).template
     assert (template.image, template.command) == (Path("/srv/image"), ())
-    assert template.requires == ("isolation",)
+    assert template.requires == ("image",)
     plain = parse_template(counter()).template
     assert plain.image is None
     assert parse_template(counter(image="/srv/image")).template.started_as != plain.started_as
