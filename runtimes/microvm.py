@@ -6,6 +6,7 @@ outside its durable directories. Every start goes on from one image too, of a ma
 booted: that is made once. Linux, as root, with cgroup v2 and iproute2.
 """
 
+import asyncio
 import contextlib
 import os
 import platform
@@ -96,6 +97,7 @@ class Microvm:
 
     async def run(self) -> None:
         """Nothing is kept ready: a start goes on from an image as it is."""
+        await asyncio.Event().wait()
 
     def expect(self, spec: SandboxSpec) -> None:
         pass
