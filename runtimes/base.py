@@ -91,6 +91,11 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
     others: PORT and PORT_<NAME> tell the program."""
     durable: Mapping[str, Path]
     """Declared path (`/data`) -> directory of the host that holds its files."""
+    root: Path | None = None
+    """An unpacked image, only read: the program's whole system in place of the host's. Command,
+    working directory and PATH are then of it."""
+    user: int | None = None
+    """Of the image; a driver whose actors have one user id for all takes that."""
     read_only: tuple[Path, ...] = ()
     """Further directories of the host to show read-only, at the same path."""
     shown: tuple[Path, ...] = ()
@@ -215,6 +220,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What isolation holds here, in words for `rouse doctor` and the log."""
     preload_lacks: str = "it starts every program anew"
     """Why it cannot fork actors from a parent that has preloaded modules; empty: it can."""
+    roots: bool = False
+    """It can run a program in an image's root (SandboxSpec.root)."""
     by_request: bool = False
     """`auto` takes it only for a template that requires what no other class here has."""
     by_name: bool = False
