@@ -12,7 +12,8 @@ from tests.system.product import Process, until
 
 pytestmark = pytest.mark.system
 
-SHORT = {"freezeAfter": "300ms", "suspendAfter": "1500ms"}
+SHORT = {"freezeAfter": "never", "suspendAfter": "2s"}
+"""Long enough for a starved program to take up an answer that has come."""
 
 
 def texts(conversation: list[dict[str, Any]]) -> list[str | None]:
