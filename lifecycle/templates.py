@@ -57,6 +57,8 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     fallback: str = "refuse"
     """When a snapshot's memory cannot go on where the actor is woken: `refuse`, or `data`, to start
     the program anew from its files."""
+    golden: bool = False
+    """New actors go on from a snapshot of the template just after it first became ready."""
     create_on_request: bool = False
     waiting_page: bool = False
     egress_policy: str = "default"
@@ -71,7 +73,7 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
         """Classes one of which a worker must have; empty: any will do."""
         if self.runtime != "auto":
             return (self.runtime,)
-        return tuple(MEMORY_CLASSES) if "full-snapshot" in self.requires else ()
+        return tuple(sorted(MEMORY_CLASSES)) if "full-snapshot" in self.requires else ()
 
     @property
     def started_as(self) -> str:

@@ -7,11 +7,10 @@ small /dev of its own; nothing else. Where the worker is root it also has a netw
 machine has. It lives on when the worker dies and is found again by its record.
 """
 
-import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from runtimes import bwrap, landlock, limits, netns, seccomp, trial, userns, view
@@ -21,7 +20,6 @@ from runtimes.base import (
     Exit,
     Fingerprint,
     Handle,
-    Inspection,
     RuntimeClass,
     RuntimeFailure,
     SandboxSpec,
@@ -33,7 +31,7 @@ from runtimes.logs import open_for_actor
 from runtimes.ownership import give
 from runtimes.ports import Ports
 from runtimes.procfs import Pid
-from runtimes.sandboxes import Sandbox, Sandboxes
+from runtimes.sandboxes import OfSandboxes, Sandbox, Sandboxes
 from runtimes.spawn import in_thread
 
 HOLDERS = 2
@@ -42,7 +40,7 @@ SHARED_UID = 1000
 """Inside, where the worker is not root: outside it is the worker's own id."""
 
 
-class Bubblewrap:
+class Bubblewrap(OfSandboxes):
     """`privileged`: the worker may give each actor a network and a user id (it is root). `hidden`:
     directories of rouse's own, covered where a working directory would show them."""
 
@@ -81,16 +79,6 @@ class Bubblewrap:
             self._fingerprint = await self._try_it()
         return self._fingerprint
 
-    async def run(self) -> None:
-        """Keeps nothing ready."""
-        await asyncio.Event().wait()
-
-    def expect(self, spec: SandboxSpec) -> None:
-        """Starts as fast as it can anyway."""
-
-    def image_terms(self, spec: SandboxSpec) -> Mapping[str, tuple[str, ...]]:
-        return {}
-
     async def start(self, spec: SandboxSpec) -> Handle:
         binary = self._bwrap
         if binary is None:
@@ -102,8 +90,7 @@ class Bubblewrap:
                 for name in spec.ports:
                     ports[name] = self._ports.take()
                     sandbox.record.ports.append(ports[name])
-            outer, inner = await in_thread(lambda: self._launch(binary, spec, sandbox, ports))
-            where = (inner.pid, netns.inode(inner.pid)) if self._privileged else (None, None)
+            outer, *where = await in_thread(lambda: self._launch(binary, spec, sandbox, ports))
             return self._sandboxes.keep(
                 sandbox,
                 Handle(
@@ -128,33 +115,10 @@ class Bubblewrap:
                 ),
             )
 
-    async def restore(self, spec: SandboxSpec, image: Path) -> Handle:
-        raise RuntimeFailure("runtime class bubblewrap keeps no memory: no image to restore")
-
-    async def freeze(self, handle: Handle) -> None:
-        await self._sandboxes.freeze(handle)
-
-    async def thaw(self, handle: Handle) -> None:
-        await self._sandboxes.thaw(handle)
-
-    async def checkpoint(self, handle: Handle, into: Path) -> None:
-        raise RuntimeFailure("runtime class bubblewrap cannot write an image of memory")
-
-    async def stop(self, handle: Handle, grace_s: float) -> None:
-        await self._sandboxes.stop(handle, grace_s)
-
-    async def wait(self, handle: Handle) -> Exit:
-        return await self._sandboxes.wait(handle)
-
-    async def inspect(self, handle: Handle) -> Inspection:
-        return await self._sandboxes.inspect(handle)
-
-    async def sweep(self, keep: Collection[str]) -> list[str]:
-        return await self._sandboxes.sweep(keep)
-
     def _launch(
         self, binary: Path, spec: SandboxSpec, sandbox: Sandbox, ports: Mapping[str, int]
-    ) -> tuple[Pid, Pid]:
+    ) -> tuple[Pid, int | None, int | None]:
+        """bwrap's pid; a process in the sandbox's own network, and the number of that."""
         data = list(spec.durable)
         env = compose(
             actor=spec.actor,
@@ -176,9 +140,17 @@ class Bubblewrap:
             extra_pids=HOLDERS,
         )
 
+        network: list[int] = []
+
+        def at_gate(pid: int) -> None:
+            limits.apply(pid, bounds)
+            if self._privileged:
+                # Asked here: the program may have ended before anybody could ask later.
+                network.append(netns.inode(pid))
+
         output = open_for_actor(sandbox.record.fifo)
         try:
-            return bwrap.launch(
+            outer, inner = bwrap.launch(
                 binary,
                 self._options(spec, user),
                 spec.command,
@@ -188,10 +160,11 @@ class Bubblewrap:
                 filters=seccomp.filters().programs,
                 output=output,
                 began=lambda process: self._sandboxes.began(sandbox, process, spared=True),
-                at_gate=lambda pid: limits.apply(pid, bounds),
+                at_gate=at_gate,
             )
         finally:
             os.close(output)
+        return (outer, inner.pid, network[0]) if network else (outer, None, None)
 
     def _options(self, spec: SandboxSpec, user: int) -> list[str]:
         shown = [*view.python(), *spec.read_only]
@@ -212,6 +185,7 @@ class Bubblewrap:
             *view.system(),
             *(() if self._privileged else view.network_files()),
             *view.devices(spec.resources.memory_bytes),
+            *(view.settings() if os.geteuid() == 0 and not self._privileged else ()),
             *view.read_only(shown, hidden=[*self._hidden, spec.directory.parent]),
             *view.for_actors(spec.shown),
             *view.durable(spec.durable),
@@ -243,7 +217,7 @@ class Bubblewrap:
         no_filter, no_domain = seccomp.filters().why_not, landlock.why_not()
         return (
             "own mounts, processes, IPC and host name; system read-only; no capabilities",
-            f"NO filter of system calls: {no_filter}"
+            f"NO filter of system calls, all of the kernel is in reach: {no_filter}"
             if no_filter
             else "system calls by an allow list (seccomp)",
             f"no landlock: {no_domain}"

@@ -8,7 +8,7 @@ from gateway.egress import telling
 from gateway.egress.ask import fields_of
 from gateway.egress.audit import Line, now_text
 from gateway.egress.metering.tap import Tap
-from gateway.egress.metering.usage import Call, Usage, call_of
+from gateway.egress.metering.usage import Call, Usage
 
 if TYPE_CHECKING:
     from gateway.egress.parts import Parts
@@ -37,16 +37,18 @@ class Account:
         self._plan = plan
         self.began = parts.loop_time()
         self.bytes_out = self.bytes_in = 0
-        ask = plan.ask
-        self.call: Call | None = call_of(
-            ask.method, ask.host, ask.path, plan.forward.backend.provider
-        )
+        self.call: Call | None = plan.forward.call
         """None: this is no call of an LLM that we know."""
         self.tap: Tap | None = None
         """Is fed the answer, where its use is to be found in it."""
 
     def __repr__(self) -> str:
         return f"<Account {self.bytes_out} out, {self.bytes_in} in>"
+
+    def use(self, plan: "Plan") -> None:
+        """It is tried once more, perhaps with another provider."""
+        self._plan = plan
+        self.call = plan.forward.call
 
     def listen(self, head: "AnswerHead") -> None:
         """The answer of a call begins."""
@@ -70,7 +72,7 @@ class Account:
 
     def _charge(self, call: Call, usage: Usage, cost: Decimal | None) -> None:
         parts, plan, document = self._parts, self._plan, self._policy.document
-        parts.metering.count(call, usage, cost)
+        parts.metering.count(call, usage, cost, removed=document.metrics.removed)
         plan.decider.charge(plan.forward, usage.total, parts.now)
         if document.budgets:
             charge = parts.metering.charge(document, plan.ask, usage, cost)
@@ -80,7 +82,19 @@ class Account:
         self, decision: str, status: int, reason: str, usage: Usage, cost: Decimal | None
     ) -> None:
         ask, forward = self._plan.ask, self._plan.forward
-        self._parts.metering.decisions[decision, ""] += 1
+        metering, document = self._parts.metering, self._policy.document
+        metering.decisions[decision, ""] += 1
+        ask.said["response"] = {"code": status}
+        if self.call is not None:
+            ask.said["llm"] = {
+                "provider": self.call.provider,
+                "responseModel": usage.model,
+                "inputTokens": usage.input,
+                "outputTokens": usage.output,
+                "totalTokens": usage.total,
+                "cost": float(cost or 0),
+            }
+        metering.label(document.metrics, decision, ask)
         line = Line(
             at=now_text(),
             actor=ask.actor.id,

@@ -16,11 +16,13 @@ from gateway.wiring.doorway import DoorUsher
 from gateway.wiring.listening import listen_relay, naming, socket_address
 from gateway.wiring.readings import of_host, of_relay
 from lifecycle.host.door import Door
+from lifecycle.host.golden import Goldens
 from lifecycle.host.host import Host
 from lifecycle.host.kept import Kept
 from lifecycle.host.kit import HostSettings, Kit
 from lifecycle.host.meters import HostMeters
 from lifecycle.host.places import Places
+from lifecycle.orphans import Sweep
 from lifecycle.rpc.server import serving
 from lifecycle.snapshots.collect import Collector
 from lifecycle.snapshots.keys import Keys as SnapshotKeys
@@ -29,6 +31,7 @@ from lifecycle.snapshots.stores import open_store
 from lifecycle.snapshots.vault import Vault
 from lifecycle.trust import Address, is_guarded
 from lifecycle.upkeep import Upkeep
+from placement.errands import Errands
 from runtimes.base import Driver, RuntimeClass
 from runtimes.registry import available
 
@@ -113,6 +116,12 @@ class WorkerPart:
             meters=HostMeters(),
             settings=HostSettings(slots=settings.worker.slots, runtime=settings.worker.runtime),
             drop_connections=self._drop,
+            goldens=Goldens(
+                places.root / "golden",
+                settings.snapshots.cache_bytes // 4,
+                vault=vault,
+                errands=Errands(backbone.redis),
+            ),
             outbound=egress,
             quotas=backbone.quotas,
         )
@@ -134,6 +143,8 @@ class WorkerPart:
             listing=backbone.listing,
             roster=backbone.roster,
             collector=collector,
+            catalog=backbone.catalog,
+            sweep=Sweep(backbone.table, backbone.leases, backbone.worker_at),
         )
 
     def parts(self) -> list[Part]:

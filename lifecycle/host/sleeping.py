@@ -128,11 +128,15 @@ async def caught(work: Callable[[], Awaitable[T]]) -> T | Exception:
 async def _save(r: Residence) -> str:
     assert r.copy is not None
     record = r.record
-    owner = SnapshotOwner(actor=r.actor, uid=record.uid, epoch=record.epoch)
+    owner = SnapshotOwner(
+        actor=r.actor, uid=record.uid, epoch=record.epoch, template=record.template
+    )
     directories = r.copy.directories(r.durable)
     image = await memory.write_image(r, r.copy.image)
     reach(Point.UPLOAD_BEGIN)
-    saved = await r.kit.vault.save(owner, directories, parent=record.snapshot, image=image)
+    saved = await r.kit.vault.save(
+        owner, directories, parent=record.snapshot or r.golden, image=image
+    )
     reach(Point.SUSPEND_SAVED)
     r.kit.meters.snapshot_bytes["written"] += saved.bytes_written
     r.saved_bytes = saved.bytes_total

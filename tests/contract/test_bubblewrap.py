@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from runtimes import procfs
 from runtimes.base import Driver, Resources, RuntimeFailure
 from runtimes.bubblewrap import Bubblewrap
 from runtimes.cgroups import find_tree
 from runtimes.ports import Ports
 from tests.contract.driver import Bench, DriverContract
+
+FOUND = find_tree()
+TREE = None if FOUND is None else FOUND.with_version_1()
 
 
 class Confined(DriverContract):
@@ -79,7 +83,7 @@ class Confined(DriverContract):
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a network and a user id for each")
 class TestBubblewrap(Confined):
     def make(self, root: Path) -> Driver:
-        return Bubblewrap(root, tree=find_tree(), ports=self.book, privileged=True)
+        return Bubblewrap(root, tree=TREE, ports=self.book, privileged=True)
 
     async def test_fork_bomb_stays_within_its_pids(self, bench: Bench) -> None:
         handle = await bench.started(resources=Resources(pids=20))
@@ -120,6 +124,16 @@ class TestBubblewrapUnprivileged(Confined):
 
     def make(self, root: Path) -> Driver:
         return Bubblewrap(root, tree=None, ports=self.book, privileged=False)
+
+    async def test_freeze_by_signals_spares_no_process_of_the_sandbox(self, bench: Bench) -> None:
+        # A program may take over process 1 of its sandbox, which is no more than it is.
+        handle = await bench.started()
+        inside = procfs.family([procfs.Pid(handle.pid, handle.started)])
+        await bench.driver.freeze(handle)
+        states = {found.state for pid in inside if (found := procfs.stat(pid.pid))}
+        assert len(inside) == 3 and states == {"T"}
+        await bench.driver.thaw(handle)
+        assert (await bench.get(handle)).body == "hello"
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="the kernel counts no processes for root")
     async def test_fork_bomb_stays_within_its_pids(self, bench: Bench) -> None:

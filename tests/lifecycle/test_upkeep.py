@@ -2,20 +2,26 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from redis.asyncio import Redis
 
+from lifecycle.orphans import Sweep
 from lifecycle.roster import Roster
 from lifecycle.snapshots.collect import Collector
 from lifecycle.snapshots.keys import Keys
 from lifecycle.snapshots.local import LocalStore
 from lifecycle.snapshots.vault import SnapshotOwner, Vault
 from lifecycle.upkeep import Upkeep
+from placement.catalog import Catalog
 from placement.leases import Leases
 from placement.listing import Listing
-from placement.model import ActorId, Claimant, WorkerRecord
+from placement.model import ActorId, ActorState, Claimant, WorkerRecord
 from placement.table import Table
+
+if TYPE_CHECKING:
+    from tests.fake_worker import FakeWorker
 
 ME = Claimant(worker="w1", incarnation="i", door="unix:/d")
 KEYS = Keys(b"k" * 32)
@@ -36,13 +42,17 @@ class Site:
         self.store = LocalStore(directory / "store")
         self.vault = Vault(self.store, KEYS, None)
         self.listing = Listing(redis)
+        self.catalog = Catalog(redis)
         self.leases = Leases(redis, ttl_s=10, margin_s=1)
         self.clock = Clock()
+        self.living: dict[str, FakeWorker] = {}
         self.upkeep = Upkeep(
             "w1",
             listing=self.listing,
             roster=Roster(self.leases),
             collector=Collector(self.store, KEYS, grace_s=100),
+            catalog=self.catalog,
+            sweep=Sweep(table, self.leases, lambda record: self.living[record.worker]),
             clock=self.clock,
         )
 
@@ -113,6 +123,18 @@ async def test_a_name_missing_in_the_index_is_listed_again(site: Site) -> None:
     assert [record.actor for record in (await site.listing.list("demo"))[0]] == [actor]
 
 
+async def test_an_actor_of_a_worker_that_never_came_back_is_listed_as_what_it_is(
+    site: Site,
+) -> None:
+    actor = await site.suspended("c1", turns=1)
+    claimed = await site.table.claim(actor, ME, budget_ms=60_000)
+    assert claimed.record is not None and claimed.record.is_owned
+    await site.look(at=0)
+    (record,), _ = await site.listing.list("demo")
+    assert record.state is ActorState.SUSPENDED and record.reason == "worker w1 was lost"
+    assert record.snapshot is not None and record.epoch == claimed.record.epoch + 1
+
+
 async def test_one_worker_does_it(site: Site) -> None:
     roster = Roster(site.leases)
     for name in ("w1", "w2"):
@@ -120,7 +142,31 @@ async def test_one_worker_does_it(site: Site) -> None:
         await site.leases.register(record)
     await roster.refresh()
     mine = [
-        Upkeep(name, listing=site.listing, roster=roster, collector=site.upkeep._collector)
+        Upkeep(
+            name,
+            listing=site.listing,
+            roster=roster,
+            collector=site.upkeep._collector,
+            catalog=site.catalog,
+            sweep=site.upkeep._sweep,
+        )
         for name in ("w1", "w2")
     ]
     assert [each.is_mine() for each in mine] == [True, False]
+
+
+async def test_a_golden_goes_when_its_template_is_another_one(site: Site) -> None:
+    digest = "a" * 64
+    await site.catalog.put("demo", "t", b"{}", digest)
+    uid = f"g-{digest[:24]}-{'b' * 16}"
+    files = site.directory / "golden"
+    files.mkdir()
+    owner = SnapshotOwner(actor=ActorId("demo", "golden"), uid=uid, epoch=0)
+    await site.vault.save(owner, {"/data": files}, parent=None)
+    for at in (0, 1000):
+        await site.look(at=at)
+    assert len(await site.vault.snapshots("demo", uid)) == 1
+    await site.catalog.put("demo", "t", b"{}", "c" * 64)
+    for at in (2000, 2100):
+        await site.look(at=at)
+    assert await site.vault.snapshots("demo", uid) == []

@@ -215,9 +215,12 @@ async def origin(
     *,
     names: tuple[str, ...] = ("api.test", "127.0.0.1", "*.wild.test"),
     tls: bool = True,
+    curve: str | None = None,
 ) -> AsyncIterator[Origin]:
     ca = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if curve is not None:
+        context.set_ecdh_curve(curve)
     ca.issue_cert(*names).configure_cert(context)
     path = tmp_path / "origin-ca.pem"
     ca.cert_pem.write_to_path(str(path))
@@ -313,3 +316,33 @@ async def get(
     status, _head, body = await talk.whole()
     talk.close()
     return status, body
+
+
+def behind(port: int, policies: str, *, backend: str = "", more: str = "") -> str:
+    """One route at base URLs to the plain origin at this port."""
+    return f"""
+binds:
+- port: 8080
+  listeners:
+  - routes:
+    - policies: {{{policies}}}
+      backends:
+      - host: "127.0.0.1:{port}"
+        policies: {{{backend}}}
+{more}
+"""
+
+
+async def send(
+    world: World, method: str, target: str, *fields: str, body: bytes = b""
+) -> tuple[int, bytes, bytes]:
+    """(status, head, body) of a request to a base URL."""
+    talk = await world.open()
+    lines = [f"{method} {target} HTTP/1.1", "Host: egress.internal", *fields]
+    if body:
+        lines.append(f"Content-Length: {len(body)}")
+    talk.say("\r\n".join(lines) + f"\r\n{auth('t1')}\r\n")
+    talk.say(body)
+    answer = await talk.whole()
+    talk.close()
+    return answer
