@@ -120,7 +120,7 @@ def at_rest(options: argparse.Namespace, kind: str, where: Path) -> list[str]:
         *(f"{each / MIB:.1f}" for each in (running, frozen)),
         *(f"{GIB / each:,.0f}" for each in (running, frozen)),
         f"{left / MIB:.1f}",
-        f"{stored / 1024:,.0f}",
+        f"{stored / 1024:,.{0 if stored > 10_240 else 1}f}",
         f"{GIB / stored:,.0f}",
     ]
 
