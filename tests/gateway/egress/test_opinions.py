@@ -11,7 +11,8 @@ Answer = bytes
 
 def _rules(port: int, more: str = "", http: str = "", within: str = "10s") -> str:
     policies = f"policies: {{http: {{requestTimeout: {within}}}}}"
-    return f"extAuthz: {{host: '127.0.0.1:{port}', protocol: {{http: {{{http}}}}}, {policies}, {more}}}"
+    where = f"host: '127.0.0.1:{port}', protocol: {{http: {{{http}}}}}"
+    return f"extAuthz: {{{where}, {policies}, {more}}}"
 
 
 async def test_what_it_lets_pass_goes_on_with_fields_of_its_answer(tmp_path: Path) -> None:
@@ -128,7 +129,8 @@ async def test_a_backend_may_ask_one_too(tmp_path: Path) -> None:
 async def test_a_service_is_spoken_to_by_tls_with_a_key_and_fields(tmp_path: Path) -> None:
     async with origin(tmp_path, tls=False) as out, origin(tmp_path) as service:
         rules = """extAuthz: {backend: judge, protocol: {http: {}}, policies: {
-            requestHeaderModifier: {set: {x-from: rouse}}, backendAuth: {key: sekret}, http: {requestTimeout: 10s},
+            requestHeaderModifier: {set: {x-from: rouse}}, backendAuth: {key: sekret},
+            http: {requestTimeout: 10s},
             backendTLS: {root: "CA", hostname: api.test}}}""".replace("CA", str(service.ca))
         more = f"backends: [{{name: judge, host: '127.0.0.1:{service.port}'}}]"
         async with running(tmp_path, behind(out.port, rules, more=more)) as world:
