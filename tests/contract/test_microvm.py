@@ -9,7 +9,7 @@ import pytest
 from runtimes.base import Driver
 from runtimes.cgroups import find_tree
 from runtimes.microvm import Microvm
-from tests.contract.driver import Bench, DriverContract
+from tests.contract.driver import DriverContract
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a network for each actor")
