@@ -22,9 +22,10 @@ MODULES = (
         for name in (
             *("accesslog", "asked", "client", "conversation", "crowds", "exchange", "failures"),
             *("fields", "finding", "hop", "meters", "naming", "parking", "parts", "seams"),
-            *("settings", "shaping", "tunnel", "upstream"),
+            *("secured", "settings", "shaping", "tunnel", "upstream"),
         )
     ),
+    "gateway/tls.py",
     "gateway/wiring/edge.py",
     "lifecycle/host/door.py",
     "lifecycle/host/gate.py",

@@ -22,8 +22,10 @@ from lifecycle.errors import (
     NoSuchTemplate,
     NoSuchWorker,
     NotHere,
+    SnapshotRefused,
+    WrongNamespace,
 )
-from lifecycle.messages import Here, Resident, SuspendAsk, Worker
+from lifecycle.messages import Here, Resident, SaveAsk, SuspendAsk, Worker
 from lifecycle.snapshots.base import StoreError
 from placement.catalog import Catalog
 from placement.errors import PlacementError
@@ -49,6 +51,8 @@ _CALL_S = 5.0
 _LOOK_S = 1.0
 """How long a worker is asked how an actor is; without its answer the record alone is shown."""
 _FORGET_S = 60.0
+_SAVE_MS = 60_000
+"""For the checkpoint before a fork."""
 _TRIES = 8
 """Looks at an actor that moves each time, before the caller is told to come again."""
 _EXAMINED = 1000
@@ -101,7 +105,8 @@ class ListFilter:
 
 class Actions:
     """`workers` gives the client of a worker's RPC (or the host here); `forget_snapshots` removes
-    everything that is stored of one uid."""
+    everything that is stored of one uid, `fork_snapshot` makes a record's snapshot one of another
+    uid's too, and gives its id."""
 
     def __init__(
         self,
@@ -113,6 +118,7 @@ class Actions:
         waker: Waker,
         workers: Callable[[WorkerRecord], Worker],
         forget_snapshots: Callable[[ActorId, str], Awaitable[None]],
+        fork_snapshot: Callable[[ActorRecord, str], Awaitable[str]],
     ) -> None:
         self._table = table
         self._catalog = catalog
@@ -121,6 +127,7 @@ class Actions:
         self._waker = waker
         self._workers = workers
         self._forget_snapshots = forget_snapshots
+        self._fork_snapshot = fork_snapshot
 
     # Actors ---------------------------------------------------------------------------------
 
@@ -137,6 +144,79 @@ class Actions:
         if answer.outcome is Outcome.EXISTS or answer.record is None:
             raise ActorExists(f"there is an actor {actor} already", actor=actor)
         return answer.record
+
+    async def fork(self, source: ActorId, to: ActorId) -> ActorRecord:
+        """A new, suspended actor that wakes as `source` was at some moment of this call; one that
+        is waking, as it last slept. It has the source's template and policy, and nothing else of
+        who that is. Raises NoSuchActor, ActorExists, WrongNamespace.
+
+        Broken off at any point it leaves no actor or a whole one: the record comes last, in one
+        step, and what was stored before it is named by nobody."""
+        if source.namespace != to.namespace:
+            # Its keys are another namespace's, and so are the ids of its chunks.
+            raise WrongNamespace(f"{to} is not in the namespace of {source}", actor=source)
+        with table_errors(to):
+            async with asyncio.timeout(_CALL_S):
+                if await self._table.read(to) is not None:
+                    raise ActorExists(f"there is an actor {to} already", actor=to)
+        first = await self.record(source)
+        for _ in range(_TRIES):
+            if (found := await self._saved(source)) is None:
+                continue  # it moves: look again
+            if found.uid != first.uid:
+                raise NoSuchActor(f"{source} was deleted meanwhile", actor=source)
+            try:
+                return await self._forked(found, to)
+            except SnapshotRefused:
+                # Deleted since, or it has a newer one and that one was collected.
+                if (await self.record(source)).snapshot == found.snapshot:
+                    raise
+        raise ActorBusy(f"{source} changes hands all the time; try again", actor=source)
+
+    async def _saved(self, source: ActorId) -> ActorRecord | None:
+        """The record, when its snapshot is not older than this call; None: look again."""
+        record = await self.record(source)
+        if not record.is_owned or record.state is ActorState.WAKING:
+            return record  # of one that wakes nothing was served since its snapshot
+        assert record.worker is not None
+        with table_errors(source):
+            owner = await self._leases.worker(record.worker)
+            if owner is None:
+                await self._released(record)
+                return None
+        try:
+            await self._workers(owner).save(SaveAsk(actor=source, wait_ms=_SAVE_MS))
+        except (NoSuchActor, NotHere, Fenced):
+            await asyncio.sleep(0.05)
+            with table_errors(source):
+                if owner.incarnation != record.incarnation:
+                    await self._released(record, back=owner.incarnation)
+            return None
+        return await self.record(source)
+
+    async def _forked(self, source: ActorRecord, to: ActorId) -> ActorRecord:
+        uid, snapshot = new_uid(), None
+        try:
+            if source.snapshot is not None:
+                snapshot = await self._fork_snapshot(source, uid)
+            answer = await self._surely(
+                to,
+                # Always this one's id: it is the uid that the snapshot was made for.
+                lambda _: self._table.create(
+                    to,
+                    template=source.template,
+                    policy=source.policy,
+                    snapshot=snapshot,
+                    call=uid,
+                ),
+            )
+        except SnapshotRefused:
+            await self._forget(to, uid)
+            raise
+        if answer.is_done and answer.record is not None:
+            return answer.record
+        await self._forget(to, uid)
+        raise ActorExists(f"there is an actor {to} already", actor=to)
 
     async def record(self, actor: ActorId) -> ActorRecord:
         with table_errors(actor):

@@ -25,6 +25,8 @@ _FOLLOW = 4
 _FULL_ASKED = 4
 """Workers that said they were full and are asked all the same, in one round, the one with the
 longest idle actor first: it has a free slot by now perhaps, or that actor may sleep."""
+_OWN_ASKED = 2
+"""Workers that are asked to put an actor of a namespace at its quota to sleep."""
 _ELSEWHERE = (DependencyAway, SnapshotFailed)
 """What one worker lacks (lease, disk, store) another may have."""
 
@@ -68,6 +70,17 @@ class Asking:
                 if here is not None:
                     return here
         raise NoCapacity(self._why_not(round_), actor=round_.ask.actor)
+
+    async def make_own_room(self, namespace: str) -> bool:
+        """A namespace at its quota: does one of its own actors go to sleep, the longest idle one?
+        By what the workers last said; nobody else's is touched."""
+        able = [w for w in self._roster.workers() if namespace in w.idle_by_tenant]
+        for worker in sorted(able, key=lambda w: w.idle_by_tenant[namespace], reverse=True)[
+            :_OWN_ASKED
+        ]:
+            if await self._evict(worker, namespace):
+                return True
+        return False
 
     def has_room(self, template: Template | None) -> bool:
         """Does any worker say that it has a free slot for it?"""
@@ -161,9 +174,9 @@ class Asking:
         told = ", ".join(f"{count} {what}" for what, count in lacking.most_common())
         return f"no worker could run it: of {len(workers)} {told}"
 
-    async def _evict(self, worker: WorkerRecord) -> bool:
+    async def _evict(self, worker: WorkerRecord, namespace: str | None = None) -> bool:
         try:
-            return await self._worker_at(worker).evict()
+            return await self._worker_at(worker).evict(namespace)
         except DependencyAway:
             return False
 

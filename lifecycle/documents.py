@@ -17,6 +17,7 @@ from lifecycle.forms import (
     API_VERSION,
     EnvForm,
     IdleForm,
+    NamespaceDocument,
     PolicyDocument,
     PortForm,
     ReadinessForm,
@@ -32,11 +33,13 @@ from runtimes.base import MEMORY_CLASSES, Resources, RuntimeClass
 
 LARGEST_BYTES = 256 * 1024
 
+_KINDS = {"ActorTemplate": "template", "Namespace": "namespace"}
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OURS = re.compile(r"PORT(_.*)?|ROUSE_.*")
 """Variables that tell a program where it is: the driver's to set."""
 _HOSTS_OWN = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr")
 _MOST_DURABLE = 16
+_MOST_RUNNING = 1_000_000
 
 
 class Parsed(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +72,7 @@ def with_absolute_dir(given: object, base: Path) -> object:
 
 def parse_template(given: object) -> Parsed:
     """Check one document whole. Raises NotUnderstood with the path of what is wrong."""
-    _check_kind(given)
+    _check_kind(given, "ActorTemplate")
     document = convert(given, TemplateDocument)
     template = _template(document)
     return Parsed(template=template, canonical=_canonical(document))
@@ -78,6 +81,16 @@ def parse_template(given: object) -> Parsed:
 def template_from_json(canonical: bytes) -> Template:
     """The template of a stored document. Raises NotUnderstood (written by a later version)."""
     return parse_template(msgspec.json.decode(canonical)).template
+
+
+def parse_namespace(given: object) -> tuple[str, int | None]:
+    """The namespace's name and how many of its actors may run. Raises NotUnderstood."""
+    _check_kind(given, "Namespace")
+    document = convert(given, NamespaceDocument)
+    running = document.spec.quota.running
+    if running is not None:
+        running = _count(running, 0, _MOST_RUNNING, "spec.quota.running")
+    return _label(document.metadata.name, "metadata.name"), running
 
 
 def parse_policy(given: object) -> str:
@@ -89,7 +102,7 @@ def _canonical(document: msgspec.Struct) -> bytes:
     return msgspec.json.Encoder(enc_hook=quantities.encode, order="sorted").encode(document)
 
 
-def _check_kind(given: object) -> None:
+def _check_kind(given: object, wanted: str) -> None:
     """The kind first: a document of another kind should not be told which fields it lacks."""
     if not isinstance(given, dict):
         raise NotUnderstood("", "a document is a mapping with apiVersion, kind, metadata and spec")
@@ -100,9 +113,11 @@ def _check_kind(given: object) -> None:
         raise NotUnderstood(
             "kind", "WorkerPool is only in Kubernetes; here, start `rouse worker` for each worker"
         )
-    if kind is not None and kind != "ActorTemplate":
+    if kind in _KINDS and kind != wanted:
+        raise NotUnderstood("kind", f"{kind} is for `rouse {_KINDS[kind]} apply`")
+    if kind is not None and kind != wanted:
         raise NotUnderstood(
-            "kind", f"{str(kind)[:80]!r} is not known; {nearest(str(kind), ['ActorTemplate'])}"
+            "kind", f"{str(kind)[:80]!r} is not known; {nearest(str(kind), [wanted])}"
         )
 
 

@@ -41,6 +41,10 @@ class ActorExists(LifecycleError):
     """Create of a name that is taken."""
 
 
+class WrongNamespace(LifecycleError):
+    """An actor is forked within its namespace only."""
+
+
 class ActorBusy(LifecycleError):
     """Tickets are out, so the suspend asked for was not begun."""
 
@@ -82,6 +86,12 @@ class ShuttingDown(LifecycleError):
 
 class QueueFull(LifecycleError):
     """As many callers wait for this actor as its template allows."""
+
+    retry_after_s = 1.0
+
+
+class QuotaReached(LifecycleError):
+    """As many actors of its namespace run as may; nothing was sent to it."""
 
     retry_after_s = 1.0
 

@@ -119,6 +119,26 @@ class TemplateDocument(_Form, frozen=True, kw_only=True):
     spec: Spec
 
 
+class QuotaForm(_Form, frozen=True, kw_only=True):
+    running: int | None = None
+    """Actors that may run (or be waking) at once in the whole cluster; left out: any number."""
+
+
+class NamespaceSpec(_Form, frozen=True, kw_only=True):
+    quota: QuotaForm = QuotaForm()
+
+
+class NamespaceMetadata(_Form, frozen=True, kw_only=True):
+    name: str
+
+
+class NamespaceDocument(_Form, frozen=True, kw_only=True):
+    api_version: Literal["rouse.dev/v1alpha1"]
+    kind: Literal["Namespace"]
+    metadata: NamespaceMetadata
+    spec: NamespaceSpec = NamespaceSpec()
+
+
 class PolicyIdle(_Form, frozen=True, kw_only=True):
     freeze_after: Duration | None = None
     suspend_after: Duration | None = None

@@ -79,6 +79,16 @@ class SuspendAsk(msgspec.Struct, frozen=True, kw_only=True):
     """Suspend without a snapshot: what changed since the last one is lost (delete)."""
 
 
+class SaveAsk(msgspec.Struct, frozen=True, kw_only=True):
+    actor: ActorId
+    wait_ms: int
+
+
+class EvictAsk(msgspec.Struct, frozen=True, kw_only=True):
+    namespace: str | None = None
+    """Only one of this namespace's."""
+
+
 class LogsAsk(msgspec.Struct, frozen=True, kw_only=True):
     actor: ActorId
     tail_bytes: int
@@ -117,8 +127,13 @@ class Worker(Protocol):
         """Suspend it here. Raises ActorBusy, NoSuchActor (not here), Fenced, DependencyAway."""
         ...
 
-    async def evict(self) -> bool:
-        """Suspend the longest idle actor; False when none may be."""
+    async def save(self, ask: SaveAsk) -> None:
+        """Its snapshot holds all that was before the call; it runs on. Raises ActorBusy (not in
+        time), NotHere, Fenced (it left meanwhile: look at its record), DependencyAway."""
+        ...
+
+    async def evict(self, namespace: str | None = None) -> bool:
+        """Suspend the longest idle actor (of this namespace); False when none may be."""
         ...
 
     async def logs(self, actor: ActorId, tail_bytes: int) -> bytes:

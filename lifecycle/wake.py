@@ -23,6 +23,7 @@ from lifecycle.errors import (
     WakeTimedOut,
 )
 from lifecycle.messages import Here, Phases, WakeAsk, Worker
+from lifecycle.quota import KnownQuotas
 from lifecycle.roster import Roster
 from lifecycle.templates import Template
 from lifecycle.turns import Turns
@@ -78,8 +79,10 @@ class Waker:
         worker_at: Callable[[WorkerRecord], Worker],
         *,
         rng: random.Random | None = None,
+        quotas: KnownQuotas | None = None,
     ) -> None:
         self._table = table
+        self._quotas = quotas
         self._templates = templates
         self._roster = roster
         self._rng = rng or random.Random()
@@ -181,9 +184,14 @@ class Waker:
         self, actor: ActorId, search: _Search, distrust: bool, request_id: str
     ) -> _Found:
         loop = asyncio.get_running_loop()
-        record = await self._table.read(actor) or await self._create(actor)
+        found, has_room = await self._read(actor)
+        record = found or await self._create(actor)
         if record.state is ActorState.RUNNING and not distrust:
             return _running(record)
+        # Before it may wait for a slot or ask for one: a namespace at its quota stands in nobody's
+        # way, and nobody is put to sleep for it but its own.
+        if not has_room and not record.is_owned:
+            await self._make_own_room(actor)
         template = await self._templates.get(actor.namespace, record.template)
         budget_s = _SEARCH_S if template is None else template.wake_timeout_s
         until = loop.time() + budget_s
@@ -216,15 +224,30 @@ class Waker:
                 pause = min(pause * 2, _PAUSE_S[1])
                 await self._roster.refresh()
                 # Not created again: it was there, so somebody deleted it meanwhile.
-                found = await self._table.read(actor)
+                found, has_room = await self._read(actor)
                 if found is None:
                     raise NoSuchActor(f"{actor} was deleted", actor=actor)
                 record = found
                 if record.state is ActorState.RUNNING and not distrust:
                     return _running(record)
+                if not has_room and not record.is_owned:
+                    await self._make_own_room(actor)
         if not isinstance(last, NoCapacity | WakeTimedOut):
             last = WakeTimedOut(f"{actor} was not woken in {budget_s:g} s: {last}", actor=actor)
         return _RanOut(budget_s=budget_s, error=last)
+
+    async def _read(self, actor: ActorId) -> tuple[ActorRecord | None, bool]:
+        """The record, and whether the quota of its namespace has room for it: in one round trip."""
+        quotas = self._quotas
+        if quotas is None or actor.namespace not in quotas.limits:
+            return await self._table.read(actor), True
+        return await asyncio.gather(self._table.read(actor), quotas.has_room(actor))
+
+    async def _make_own_room(self, actor: ActorId) -> None:
+        """Raises QuotaReached."""
+        assert self._quotas is not None
+        if not await self._asking.make_own_room(actor.namespace):
+            raise self._quotas.refusal(actor)
 
     async def _pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds * self._rng.uniform(0.5, 1.0))

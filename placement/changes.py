@@ -40,12 +40,17 @@ class TemplateChanged:
     name: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaChanged:
+    namespace: str
+
+
 @dataclass(frozen=True, slots=True)
 class Resync:
     """The feed begins, or had a gap: whatever was kept may be old."""
 
 
-Change: TypeAlias = ActorChanged | TemplateChanged | Resync
+Change: TypeAlias = ActorChanged | TemplateChanged | QuotaChanged | Resync
 Listener: TypeAlias = Callable[[Change], None]
 
 
@@ -55,6 +60,8 @@ def parse(message: str) -> Change:
     if kind == "t":
         namespace, _, name = rest.partition("/")
         return TemplateChanged(namespace=namespace, name=name)
+    if kind == "q":
+        return QuotaChanged(namespace=rest)
     if kind != "a":
         raise ValueError(f"unknown change {message[:80]!r}")
     actor, uid, epoch, revision, state, door = rest.split(" ", 5)

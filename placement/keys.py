@@ -13,6 +13,8 @@ TEMPLATE_NAMESPACES = "rouse:t"
 """Set of the namespaces that have templates."""
 WORKERS = "rouse:w"
 """Set of the ids of workers."""
+QUOTAS = "rouse:quotas"
+"""Hash: how many actors of a namespace may run at once, where that is limited."""
 _ACTOR = "rouse:a:"
 ACTOR_PATTERN = _ACTOR + "*"
 
@@ -32,6 +34,12 @@ def actor_of(key: str) -> ActorId:
 def index_key(namespace: str) -> str:
     """Root of the index of a namespace; its leaves are this and a suffix, in the same slot."""
     return f"rouse:n:{{{namespace}}}"
+
+
+def quota_keys(namespace: str) -> list[str]:
+    """Which actors of a namespace run, and at whose word: in one slot."""
+    places = f"rouse:q:{{{namespace}}}"
+    return [places, f"{places}:by"]
 
 
 def templates_key(namespace: str) -> str:

@@ -255,6 +255,8 @@ class WorkerRecord:
     idle_s: float | None = None
     """How long the actor that it would evict first was idle at this heartbeat; None: none may be
     evicted."""
+    idle_by_tenant: dict[str, float] = field(default_factory=dict)
+    """The same for each namespace with a quota, of its own actors; without those that have none."""
 
 
 def new_uid() -> str:

@@ -4,27 +4,38 @@ For those who ask workers (control API, CLI). What a real host does with tickets
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from redis.asyncio import Redis
 
 from lifecycle.actions import Actions
-from lifecycle.errors import ActorBusy, DependencyAway, NoSuchActor, ShuttingDown, StartFailed
+from lifecycle.errors import (
+    ActorBusy,
+    DependencyAway,
+    NoSuchActor,
+    NotHere,
+    ShuttingDown,
+    StartFailed,
+)
 from lifecycle.messages import (
     Here,
     Phases,
     Resident,
+    SaveAsk,
     SuspendAsk,
     WakeAnswer,
     WakeAsk,
     WorkerStatus,
 )
+from lifecycle.namespace_actions import NamespaceActions
 from lifecycle.template_actions import TemplateActions
 from placement.catalog import Catalog
 from placement.leases import Leases
 from placement.listing import Listing
-from placement.model import ActorId, Claimant, Fence, WorkerRecord, new_uid
+from placement.model import ActorId, ActorRecord, Claimant, Fence, WorkerRecord, new_uid
+from placement.quotas import Quotas
 from placement.table import Table
 
 COUNTER: dict[str, Any] = {
@@ -49,6 +60,8 @@ class FakeWorker:
     """`status` never answers."""
     discarded: list[ActorId] = field(default_factory=list)
     drained: bool = False
+    refused: int = 0
+    """Saves of actors that are not here."""
 
     async def wake(self, ask: WakeAsk) -> WakeAnswer:
         self._answering()
@@ -87,7 +100,17 @@ class FakeWorker:
             self.discarded.append(ask.actor)
         await self.table.commit_suspend(begun.record.fence(), snapshot=snapshot, active_ms=1)
 
-    async def evict(self) -> bool:
+    async def save(self, ask: SaveAsk) -> None:
+        self._answering()
+        if ask.actor not in self.fences:
+            self.refused += 1
+            raise NotHere(f"{ask.actor} is not here", actor=ask.actor)
+        fence = self.fences[ask.actor]
+        done = await self.table.checkpointed(fence, snapshot=f"{fence.epoch}-saved", active_ms=1)
+        assert done.record is not None
+        self.fences[ask.actor] = done.record.fence()
+
+    async def evict(self, namespace: str | None = None) -> bool:
         return False
 
     async def logs(self, actor: ActorId, tail_bytes: int) -> bytes:
@@ -138,11 +161,17 @@ class FakeFleet:
     forgotten: list[tuple[ActorId, str]] = field(default_factory=list)
     wake_error: Exception | None = None
     forget_error: Exception | None = None
+    forks: list[tuple[str, str]] = field(default_factory=list)
+    """Snapshots that were forked, and the uid for which."""
+    fork_error: Exception | None = None
+    at_fork: Callable[[], Awaitable[None]] = field(default=lambda: asyncio.sleep(0))
+    """What happens while a snapshot is forked."""
 
     def __post_init__(self) -> None:
         self.leases = Leases(self.redis, ttl_s=30, margin_s=0.01)
         self.catalog = Catalog(self.redis)
         listing = Listing(self.redis)
+        self.namespaces = NamespaceActions(Quotas(self.redis, lasts_s=30))
         self.templates = TemplateActions(catalog=self.catalog, listing=listing)
         self.actions = Actions(
             table=self.table,
@@ -152,6 +181,7 @@ class FakeFleet:
             waker=self,
             workers=lambda record: self.workers[record.worker],
             forget_snapshots=self._forget,
+            fork_snapshot=self._fork,
         )
 
     async def add(self, name: str) -> FakeWorker:
@@ -200,6 +230,13 @@ class FakeFleet:
         if not isinstance(answer, Here):
             raise StartFailed("the fake was asked wrongly", actor=actor)
         return answer
+
+    async def _fork(self, source: ActorRecord, uid: str) -> str:
+        self.forks.append((source.snapshot or "", uid))
+        if self.fork_error is not None:
+            raise self.fork_error
+        await self.at_fork()
+        return f"0-of-{source.snapshot}"
 
     async def _forget(self, actor: ActorId, uid: str) -> None:
         self.forgotten.append((actor, uid))

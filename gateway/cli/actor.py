@@ -1,4 +1,4 @@
-"""`rouse actor`: create, get, list, wake, suspend, delete, logs, policy, token."""
+"""`rouse actor`: create, get, list, wake, suspend, fork, delete, logs, policy, token."""
 
 from typing import Annotated, Any
 
@@ -110,6 +110,23 @@ def suspend(
     path = options.path_of("actors", name, namespace, "/suspend")
     body = {"wait": wait, "force": force}
     answer = options.client(admin_url).ask("POST", path, body, patience_s=patience_s)
+    show(answer, output, COLUMNS)
+
+
+@app.command("fork")
+def fork(
+    source: Annotated[str, typer.Argument(metavar="SRC", help="NAME, or NAMESPACE/NAME.")],
+    to: Annotated[str, typer.Argument(metavar="DST", help="The new actor's name.")],
+    namespace: Namespace = None,
+    output: Output = Format.TABLE,
+    admin_url: AdminUrl = None,
+) -> None:
+    """Make a new actor that wakes as another one is now; a running one runs on."""
+    space, own = options.qualified(source, namespace)
+    to_space, to_own = options.qualified(to, None if "/" in to else space)
+    path = f"/v1/namespaces/{segment(space)}/actors/{segment(own)}/fork"
+    body = {"name": to_own, "namespace": to_space}
+    answer = options.client(admin_url).ask("POST", path, body, patience_s=PATIENCE_S)
     show(answer, output, COLUMNS)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from gateway.cli import actor, egress, template
+from gateway.cli import actor, egress, namespace, template
 from gateway.cli.doctor import doctor
 from gateway.cli.failures import Failure
 
@@ -30,6 +30,7 @@ def make_app(workers: typer.Typer) -> typer.Typer:
     app.add_typer(template.app, name="template")
     app.add_typer(actor.app, name="actor")
     app.add_typer(workers, name="worker")
+    app.add_typer(namespace.app, name="namespace")
     app.add_typer(egress.app, name="egress")
     app.command("doctor")(doctor)
     return app

@@ -12,6 +12,7 @@ from gateway.control.guard import Guard
 from gateway.control.health import Health
 from gateway.control.routes import Api, add_routes
 from lifecycle.actions import Actions
+from lifecycle.namespace_actions import NamespaceActions
 from lifecycle.template_actions import TemplateActions
 
 _LARGEST_BODY = 512 * 1024
@@ -19,6 +20,7 @@ _INDEX = """rouse: HTTP proxies that wake actors on request
 
 /v1/actors      actors, and under /v1/namespaces/... what can be done with them
 /v1/templates   templates
+/v1/namespaces  quotas
 /v1/workers     workers
 /openapi.json   all of it, described
 /metrics        for Prometheus
@@ -31,6 +33,7 @@ _INDEX = """rouse: HTTP proxies that wake actors on request
 def make_app(
     actions: Actions,
     templates: TemplateActions,
+    namespaces: NamespaceActions,
     *,
     guard: Guard,
     health: Health,
@@ -42,7 +45,7 @@ def make_app(
     app = web.Application(
         middlewares=[answer_faults, guard.middleware()], client_max_size=_LARGEST_BODY
     )
-    add_routes(app, Api(actions, templates, tokens))
+    add_routes(app, Api(actions, templates, namespaces, tokens))
     add_pages(app, health=health, metrics=metrics)
     described = msgspec.json.encode(openapi.document())
 

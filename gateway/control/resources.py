@@ -7,6 +7,7 @@ import msgspec
 
 from lifecycle import bulk
 from lifecycle.messages import Here, Phases, Resident
+from lifecycle.namespace_actions import NamespaceStanding
 from lifecycle.quantities import Duration
 from placement.catalog import TemplateRecord
 from placement.model import ActorId, ActorRecord, ActorState, WorkerRecord
@@ -37,6 +38,13 @@ class DeleteActors(_Ask, frozen=True, kw_only=True):
 class Wake(_Ask, frozen=True, kw_only=True):
     wait: Duration = msgspec.field(default_factory=lambda: Duration(30))
     """How long to wait; the wake itself goes on."""
+
+
+class Fork(_Ask, frozen=True, kw_only=True):
+    name: str
+    """Of the new actor, in the same namespace."""
+    namespace: str | None = None
+    """Another one is refused: snapshots are sealed with keys of their namespace."""
 
 
 class Suspend(_Ask, frozen=True, kw_only=True):
@@ -236,6 +244,30 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
 
 class Templates(msgspec.Struct, frozen=True, kw_only=True):
     items: list[Template]
+
+
+class Quota(msgspec.Struct, frozen=True, kw_only=True):
+    running: int
+    """Actors that may run at once."""
+
+
+class Namespace(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    quota: Quota | None
+    running: int | None
+    """Actors that run or wake now; counted only where there is a quota."""
+
+    @classmethod
+    def of(cls, standing: NamespaceStanding) -> "Namespace":
+        return cls(
+            name=standing.name,
+            quota=None if standing.quota is None else Quota(running=standing.quota),
+            running=standing.running,
+        )
+
+
+class Namespaces(msgspec.Struct, frozen=True, kw_only=True):
+    items: list[Namespace]
 
 
 class Worker(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,8 @@ from gateway.control import resources as r
 from gateway.control.faults import REQUEST_ID, Refusal
 from lifecycle import bulk, documents
 from lifecycle.actions import Actions, ListFilter
-from lifecycle.forms import PolicyDocument, TemplateDocument
+from lifecycle.forms import NamespaceDocument, PolicyDocument, TemplateDocument
+from lifecycle.namespace_actions import NamespaceActions
 from lifecycle.quantities import Duration
 from lifecycle.strict import NotUnderstood, convert
 from lifecycle.template_actions import TemplateActions
@@ -65,10 +66,12 @@ class Api:
         self,
         actions: Actions,
         templates: TemplateActions,
+        namespaces: NamespaceActions,
         tokens: Callable[[], ActorTokens] | None = None,
     ) -> None:
         self._actions = actions
         self._templates = templates
+        self._namespaces = namespaces
         self._tokens = tokens
 
     # Templates ------------------------------------------------------------------------------
@@ -146,6 +149,11 @@ class Api:
         )
         return r.Actor.of(record, here=here)
 
+    async def fork_actor(self, call: Call) -> r.Actor:
+        assert isinstance(call.body, r.Fork)
+        to = ActorId.of(call.body.namespace or call.path["ns"], call.body.name)
+        return r.Actor.of(await self._actions.fork(call.actor, to))
+
     async def suspend_actor(self, call: Call) -> r.Actor:
         assert isinstance(call.body, r.Suspend)
         record = await self._actions.suspend(
@@ -176,6 +184,18 @@ class Api:
         return r.ActorToken.of(
             call.actor, self._tokens().mint(call.actor, expires=expires), expires
         )
+
+    # Namespaces -----------------------------------------------------------------------------
+
+    async def apply_namespace(self, call: Call) -> r.Namespace:
+        return r.Namespace.of(await self._namespaces.apply(call.body))
+
+    async def get_namespace(self, call: Call) -> r.Namespace:
+        return r.Namespace.of(await self._namespaces.get(check_label(call.path["ns"], "namespace")))
+
+    async def list_namespaces(self, call: Call) -> r.Namespaces:
+        found = await self._namespaces.list()
+        return r.Namespaces(items=[r.Namespace.of(each) for each in found])
 
     # Workers --------------------------------------------------------------------------------
 
@@ -216,6 +236,8 @@ ROUTES: tuple[Route, ...] = (
           handler=Api.delete_actor, status=204),
     Route(method="POST", path=_ACTOR + "/wake", summary="Wake an actor and wait for it",
           handler=Api.wake_actor, body=r.Wake, answer=r.Actor),
+    Route(method="POST", path=_ACTOR + "/fork", summary="A new actor from this one's state",
+          handler=Api.fork_actor, body=r.Fork, answer=r.Actor, status=201),
     Route(method="POST", path=_ACTOR + "/suspend", summary="Snapshot an actor, free its slot",
           handler=Api.suspend_actor, body=r.Suspend, answer=r.Actor),
     Route(method="GET", path=_ACTOR + "/logs", summary="The end of an actor's output, as text",
@@ -224,6 +246,13 @@ ROUTES: tuple[Route, ...] = (
           handler=Api.set_actor_policy, body=PolicyDocument, is_document=True, answer=r.Actor),
     Route(method="POST", path=_ACTOR + "/token", summary="Sign a token that opens this actor",
           handler=Api.mint_token, body=r.MintToken, answer=r.ActorToken),
+    Route(method="POST", path="/v1/namespaces", summary="Set a namespace's quota",
+          handler=Api.apply_namespace, body=NamespaceDocument, is_document=True,
+          answer=r.Namespace),
+    Route(method="GET", path="/v1/namespaces", summary="List namespaces that have a quota",
+          handler=Api.list_namespaces, answer=r.Namespaces),
+    Route(method="GET", path="/v1/namespaces/{ns}", summary="A namespace's quota and its use",
+          handler=Api.get_namespace, answer=r.Namespace),
     Route(method="GET", path="/v1/workers", summary="List workers whose lease lives",
           handler=Api.list_workers, answer=r.Workers),
     Route(method="POST", path="/v1/workers/{id}/drain", summary="Suspend all actors of a worker",

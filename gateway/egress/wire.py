@@ -4,7 +4,7 @@ import asyncio
 import ssl
 from typing import cast
 
-from gateway.egress.tls import Tls
+from gateway.tls import Tls
 
 HIGH_WATER = 256 * 1024
 
@@ -60,7 +60,7 @@ class Wire(asyncio.Protocol):
             self._flush()  # the alert
             self.on_tls_failed(error)
             return
-        if tls.has_output:
+        if tls.waiting:
             self._flush()
         if not was_ready and tls.is_ready:
             self.on_ready()
@@ -184,5 +184,5 @@ class Wire(asyncio.Protocol):
             self.transport.abort()
 
     def _flush(self) -> None:
-        if self.tls is not None and self.transport is not None and self.tls.has_output:
+        if self.tls is not None and self.transport is not None and self.tls.waiting:
             self.transport.write(self.tls.take())

@@ -130,8 +130,7 @@ class ClientConnection:
 
     def eof_received(self) -> bool:
         self._is_over = True
-        stays_open = self.user.on_client_end() if self.user is not None else False
-        return stays_open and not self._is_tls  # TLS transports know no half-close
+        return self.user.on_client_end() if self.user is not None else False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -297,12 +296,8 @@ class ClientConnection:
     def write_eof(self) -> None:
         if self._transport is None or self._is_closing:
             return
-        if not self._is_tls:
-            with suppress(OSError):  # reset by its client, which the loop has not told us yet
-                self._transport.write_eof()
-        elif self.user is not None:
-            # Half of a TLS connection can't be closed: the other half of a tunnel ends with it.
-            self._transport.close()
+        with suppress(OSError):  # reset by its client, which the loop has not told us yet
+            self._transport.write_eof()
 
     def on_answered(self, *, keep: bool, whole: bool) -> None:
         """The answer is out. `whole`: so is the request in, and what follows is the next one."""

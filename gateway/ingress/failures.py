@@ -34,6 +34,7 @@ ROWS: dict[Reason, Row] = {
     Reason.NO_PORT: _NOT_FOUND,
     Reason.QUEUE_FULL: Row(status=429, title=b"Too Many Requests", may_repeat=True),
     Reason.RATE_LIMITED: Row(status=429, title=b"Too Many Requests", may_repeat=True),
+    Reason.QUOTA: Row(status=429, title=b"Too Many Requests", may_repeat=True),
     Reason.WAKING: _AWAY,
     Reason.NO_CAPACITY: _AWAY,
     Reason.FAILED_START: _AWAY,

@@ -7,7 +7,6 @@ import asyncio
 import errno
 import logging
 import socket
-import ssl
 from collections.abc import Callable, Coroutine
 from ipaddress import IPv4Network, IPv6Network
 
@@ -33,16 +32,12 @@ class ProxiedListener:
         spawn: Spawn,
         *,
         networks: Networks,
-        tls: ssl.SSLContext | None,
-        handshake_s: float,
         backlog: int,
     ) -> None:
         self._sock = sock
         self._make = make
         self._spawn = spawn
         self._networks = networks
-        self._tls = tls
-        self._handshake_s = handshake_s
         self._backlog = backlog
         self._accepting: asyncio.Task[None] | None = None
         self._beginning: set[asyncio.Task[None]] = set()
@@ -92,17 +87,14 @@ class ProxiedListener:
                     peer = await self._client_of(accepted) or peer
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: self._make(peer),
-                accepted,
-                ssl=self._tls,
-                ssl_handshake_timeout=self._handshake_s if self._tls is not None else None,
+                lambda: self._make(peer), accepted
             )
         except (BadProxyHeader, TimeoutError) as error:
             # Of a peer that the settings name, so somebody's settings are wrong: worth a line.
             log.warning("no PROXY header", extra={"peer": peer, "why": str(error) or "too slow"})
             accepted.close()
         except OSError:
-            accepted.close()  # it left, or its TLS failed
+            accepted.close()  # it left
         except asyncio.CancelledError:
             accepted.close()
             raise

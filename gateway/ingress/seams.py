@@ -24,6 +24,8 @@ class Reason(StrEnum):
     QUEUE_FULL = "queue-full"
     RATE_LIMITED = "rate-limited"
     """This client begins requests faster than it may; nothing was sent."""
+    QUOTA = "quota"
+    """As many actors of this namespace run as may; nothing was sent."""
     WAKING = "waking"
     NO_CAPACITY = "no-capacity"
     FAILED_START = "failed-start"

@@ -14,6 +14,7 @@ from typing import cast
 from gateway.ingress.client import ClientConnection
 from gateway.ingress.parts import Parts
 from gateway.ingress.proxied import ProxiedListener
+from gateway.ingress.secured import securing
 
 TICK_S = 0.25
 LAST_WORDS_S = 0.5
@@ -23,8 +24,6 @@ fail a request that was on its way to an open listener."""
 _ACCEPT_TURNS = 3
 """Turns of the loop in which it takes every connection that the kernel has made already."""
 _BACKLOG = 4096
-_HANDSHAKE_S = 10.0
-"""For TLS, from the first byte to the last of the handshake."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,20 +185,15 @@ class Listeners:
         for listen in listens:
             sock = listen.open()
             addresses.append(address_of(sock))
+            made = securing(make, listen.tls) if listen.tls is not None else make
             if listen.path is not None:
                 self._paths.append(listen.path)
-                server = await loop.create_unix_server(make, sock=sock, backlog=_BACKLOG)
+                server = await loop.create_unix_server(made, sock=sock, backlog=_BACKLOG)
             elif listen.proxies:
-                self._open_proxied(sock, listen, make)
+                self._open_proxied(sock, listen, made)
                 continue
             else:
-                server = await loop.create_server(
-                    make,
-                    sock=sock,
-                    backlog=_BACKLOG,
-                    ssl=listen.tls,
-                    ssl_handshake_timeout=_HANDSHAKE_S if listen.tls is not None else None,
-                )
+                server = await loop.create_server(made, sock=sock, backlog=_BACKLOG)
             self._servers.append(server)
         return addresses
 
@@ -211,8 +205,6 @@ class Listeners:
             make,
             self._parts.spawn,
             networks=listen.proxies,
-            tls=listen.tls,
-            handshake_s=_HANDSHAKE_S,
             backlog=_BACKLOG,
         )
         listener.open()

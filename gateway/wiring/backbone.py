@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 from gateway.settings import Settings
 from lifecycle.catalogue import KnownTemplates
 from lifecycle.messages import Worker
+from lifecycle.quota import KnownQuotas
 from lifecycle.roster import Roster
 from lifecycle.rpc.client import Callers, FarWorker
 from placement.catalog import Catalog
-from placement.changes import Change, Feed, Resync, TemplateChanged
+from placement.changes import Change, Feed, QuotaChanged, Resync, TemplateChanged
 from placement.connect import connect
 from placement.leases import Leases, boot_time
 from placement.listing import Listing
 from placement.model import WorkerRecord
+from placement.quotas import Quotas
 from placement.table import Table
 
 if TYPE_CHECKING:
@@ -76,6 +78,8 @@ class Backbone:
         self.feed = Feed(redis)
         self.templates = KnownTemplates(self.catalog, clock=boot_time)
         self.roster = Roster(self.leases)
+        self.quota_store = Quotas(redis, lasts_s=settings.lease.ttl_s)
+        self.quotas = KnownQuotas(self.quota_store)
         self.callers = Callers(keys.rpc)
         self.host: Host | None = None
         """The worker of this process, where there is one: it is asked without a detour."""
@@ -88,11 +92,18 @@ class Backbone:
         return FarWorker(record.rpc, self.callers)
 
     def parts(self) -> list[Part]:
-        return [("feed", self.feed.run), ("roster", self.roster.run)]
+        return [
+            ("feed", self.feed.run),
+            ("roster", self.roster.run),
+            ("quotas", self.quotas.run),
+        ]
 
     def _heard(self, change: Change) -> None:
         if isinstance(change, Resync):
             self.templates.forget()
+            self.quotas.forget()
+        elif isinstance(change, QuotaChanged):
+            self.quotas.forget()
         elif isinstance(change, TemplateChanged):
             self.templates.forget(change.namespace)
 

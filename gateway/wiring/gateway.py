@@ -25,14 +25,15 @@ from gateway.wiring.entry import Entry, minter
 from gateway.wiring.listening import listen_or_else, listen_relay, serve_app
 from gateway.wiring.logging import BoundedFile
 from gateway.wiring.pages import pages_of
-from gateway.wiring.readings import of_relay
+from gateway.wiring.readings import of_quotas, of_relay
 from gateway.wiring.worker import WorkerPart
 from lifecycle.actions import Actions
+from lifecycle.namespace_actions import NamespaceActions
 from lifecycle.snapshots.vault import Vault
 from lifecycle.template_actions import TemplateActions
 from lifecycle.trust import Address
 from lifecycle.wake import Waker
-from placement.model import ActorId
+from placement.model import ActorId, ActorRecord
 
 
 def relay_settings(edge: Edge) -> RelaySettings:
@@ -71,7 +72,13 @@ class EdgePart:
     ) -> None:
         edge = settings.edge
         self._settings = settings
-        self.waker = Waker(backbone.table, backbone.templates, backbone.roster, backbone.worker_at)
+        self.waker = Waker(
+            backbone.table,
+            backbone.templates,
+            backbone.roster,
+            backbone.worker_at,
+            quotas=backbone.quotas,
+        )
         self.usher = EdgeUsher(
             self.waker,
             local=worker.door if worker else None,
@@ -148,6 +155,7 @@ class ControlPart(AbstractAsyncContextManager["ControlPart"]):
         self._waker = waker
         self._vault = vault
         self._telemetry = telemetry
+        telemetry.add(lambda: of_quotas(backbone.quotas, backbone.host))
         self._runner: web.AppRunner | None = None
         self.not_ready: str | None = "starting"
         """Why readiness says no; None: it says yes."""
@@ -163,10 +171,12 @@ class ControlPart(AbstractAsyncContextManager["ControlPart"]):
             waker=self._waker,
             workers=backbone.worker_at,
             forget_snapshots=self._forget_snapshots,
+            fork_snapshot=self._fork_snapshot,
         )
         app = make_app(
             actions,
             TemplateActions(catalog=backbone.catalog, listing=backbone.listing),
+            NamespaceActions(backbone.quota_store),
             guard=Guard(address=self.at, key=backbone.keys.admin),
             health=Health(ready=lambda: self.not_ready),
             metrics=self._telemetry.render,
@@ -192,3 +202,7 @@ class ControlPart(AbstractAsyncContextManager["ControlPart"]):
 
     async def _forget_snapshots(self, actor: ActorId, uid: str) -> None:
         await self._vault.delete_actor(actor.namespace, uid)
+
+    async def _fork_snapshot(self, source: ActorRecord, uid: str) -> str:
+        assert source.snapshot is not None
+        return await self._vault.fork(source.actor.namespace, source.uid, source.snapshot, uid)

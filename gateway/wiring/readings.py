@@ -10,6 +10,9 @@ from gateway.ingress.relay import Relay
 from gateway.telemetry import counter, gauge, histogram
 from lifecycle.host.health import Health
 from lifecycle.host.host import Host
+from lifecycle.quota import KnownQuotas
+
+_MOST_NAMESPACES = 1_000
 
 
 def of_host(host: Host) -> Iterator[Metric]:
@@ -63,6 +66,31 @@ def of_host(host: Host) -> Iterator[Metric]:
         {(outcome,): meters.forgotten[outcome] for outcome in ("owned", "committed", "ended")},
     )
     yield counter("rouse_fenced", "Times the lease was lost.", [], {(): meters.fenced})
+
+
+def of_quotas(quotas: KnownQuotas, host: Host | None) -> Iterator[Metric]:
+    """Only namespaces to which an operator gave a quota, and only so many of them, are a label."""
+    named = sorted(quotas.limits)[:_MOST_NAMESPACES]
+    yield gauge(
+        "rouse_namespace_quota",
+        "Actors of a namespace that may run at once.",
+        ["namespace"],
+        {(each,): quotas.limits[each] for each in named},
+    )
+    yield counter(
+        "rouse_quota_refused",
+        "Wakes that were refused here because the namespace was at its quota.",
+        ["namespace"],
+        {(each,): quotas.refused[each] for each in named},
+    )
+    if host is not None:
+        running = Counter(actor.namespace for actor in host.residents)
+        yield gauge(
+            "rouse_namespace_running",
+            "Actors of a namespace with a quota on this worker.",
+            ["namespace"],
+            {(each,): running[each] for each in named},
+        )
 
 
 def of_relay(source: Relay, relay: str) -> Iterator[Metric]:

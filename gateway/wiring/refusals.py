@@ -25,6 +25,7 @@ REASONS: dict[type[LifecycleError], Reason] = {
     errors.SnapshotFailed: Reason.UNAVAILABLE,
     errors.ShuttingDown: Reason.SHUTTING_DOWN,
     errors.QueueFull: Reason.QUEUE_FULL,
+    errors.QuotaReached: Reason.QUOTA,
     errors.NotHere: Reason.STALE_ROUTE,
     errors.Fenced: Reason.UNAVAILABLE,
     errors.DependencyAway: Reason.UNAVAILABLE,
@@ -44,6 +45,7 @@ _OWN_WORDS = frozenset(
         errors.StartFailed,
         errors.ShuttingDown,
         errors.QueueFull,
+        errors.QuotaReached,
         errors.NotHere,
     }
 )

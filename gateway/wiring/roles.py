@@ -154,7 +154,9 @@ async def _worker(settings: Settings) -> int:
         worker = await stack.enter_async_context(worker_part(settings, spine))
         telemetry = Telemetry()
         telemetry.add(worker.read)
-        waker = Waker(spine.table, spine.templates, spine.roster, spine.worker_at)
+        waker = Waker(
+            spine.table, spine.templates, spine.roster, spine.worker_at, quotas=spine.quotas
+        )
         control = ControlPart(settings, spine, waker, worker.vault, telemetry)
         await stack.enter_async_context(control)
 

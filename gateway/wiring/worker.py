@@ -114,6 +114,7 @@ class WorkerPart:
             settings=HostSettings(slots=settings.worker.slots, runtime=settings.worker.runtime),
             drop_connections=self._drop,
             outbound=egress,
+            quotas=backbone.quotas,
         )
         self.host = Host(kit, worker=places.worker_id(settings.worker.id))
         self.host.labels = dict(settings.worker.labels)

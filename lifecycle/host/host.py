@@ -8,10 +8,17 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from lifecycle.errors import DependencyAway, LifecycleError, NoSuchActor
+from lifecycle.errors import (
+    ActorBusy,
+    DependencyAway,
+    LifecycleError,
+    NoSuchActor,
+    NotHere,
+)
 from lifecycle.failpoints import Point, reach
 from lifecycle.host import waking
 from lifecycle.host.comparing import Comparing
+from lifecycle.host.counting import Counting
 from lifecycle.host.kit import Kit
 from lifecycle.host.life import live
 from lifecycle.host.places import Copy, Note
@@ -22,6 +29,7 @@ from lifecycle.messages import (
     Full,
     Here,
     Refused,
+    SaveAsk,
     SuspendAsk,
     WakeAnswer,
     WakeAsk,
@@ -53,6 +61,7 @@ class Host:
         self.registered = asyncio.Event()
         self._residents: dict[ActorId, Residence] = {}
         self._comparing = Comparing(kit, self._residents, self._leased)
+        self._counting = Counting(kit.quotas, worker, self._residents, lasts_s=kit.leases.ttl_s)
         self._unsure: set[ActorId] = set()
         self._group: asyncio.TaskGroup | None = None
         self.is_draining = False
@@ -101,6 +110,7 @@ class Host:
             meets=self._meets,
             auto=self.kit.settings.runtime,
             idle_s=self._idle_s(),
+            idle_by_tenant=self._counting.idle(self._evictable()),
         )
 
     async def status(self) -> WorkerStatus:
@@ -135,6 +145,7 @@ class Host:
                 self._begin(actor, recovery(copies))
             group.create_task(self._keep_lease(), name="lease")
             group.create_task(self._reconcile(), name="reconcile")
+            group.create_task(self._counting.run(), name="counting")
             ready()
 
     async def _retire(self, incarnation: str) -> None:
@@ -261,6 +272,7 @@ class Host:
     def freed(self, residence: Residence) -> None:
         if self._residents.get(residence.actor) is residence:
             del self._residents[residence.actor]
+            self._counting.freed(residence)
 
     # Asked of the worker (messages.Worker).
 
@@ -350,9 +362,21 @@ class Host:
         )
         await asyncio.shield(residence.obey(order))
         await residence.ended.wait()
+        await self._counting.tell()
 
-    async def evict(self) -> bool:
-        residence = self._longest_idle()
+    async def save(self, ask: SaveAsk) -> None:
+        residence = self._residents.get(ask.actor)
+        if residence is None:
+            raise NotHere(f"{ask.actor} is not at this worker", actor=ask.actor)
+        try:
+            async with asyncio.timeout(ask.wait_ms / 1000):
+                await asyncio.shield(residence.awake)
+                await residence.saved()
+        except TimeoutError:
+            raise ActorBusy(f"{ask.actor} could not be saved in time", actor=ask.actor) from None
+
+    async def evict(self, namespace: str | None = None) -> bool:
+        residence = self._longest_idle(namespace)
         if residence is None:
             return False
         order = Order(cause=Cause.EVICT, until=residence.clock())
@@ -361,15 +385,19 @@ class Host:
         except LifecycleError:
             return False
         await residence.ended.wait()
+        await self._counting.tell()
         return True
 
     def _idle_s(self) -> float | None:
         longest = self._longest_idle()
         return None if longest is None else round(longest.clock() - longest.gate.last_active, 3)
 
-    def _longest_idle(self) -> Residence | None:
-        idle = [r for r in self._residents.values() if self._may_evict(r)]
+    def _longest_idle(self, namespace: str | None = None) -> Residence | None:
+        idle = [r for r in self._evictable() if namespace in (None, r.actor.namespace)]
         return min(idle, key=lambda r: r.gate.last_active, default=None)
+
+    def _evictable(self) -> list[Residence]:
+        return [r for r in self._residents.values() if self._may_evict(r)]
 
     def _may_evict(self, r: Residence) -> bool:
         return (

@@ -11,6 +11,7 @@ from lifecycle.host.kept import Kept
 from lifecycle.host.meters import HostMeters
 from lifecycle.host.outbound import Outbound
 from lifecycle.host.places import Places
+from lifecycle.quota import KnownQuotas
 from lifecycle.snapshots.vault import Vault
 from placement.leases import Leases
 from placement.model import ActorId, ActorRecord, BackOff, Claimant
@@ -103,3 +104,5 @@ class Kit:
     disk: Disk = field(default_factory=Disk)
     outbound: Outbound | None = None
     """None: this worker carries no calls of its actors."""
+    quotas: KnownQuotas | None = None
+    """None: nothing is counted."""

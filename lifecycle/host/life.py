@@ -4,9 +4,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from lifecycle.errors import ActorBusy, Fenced
+from lifecycle.errors import ActorBusy, Fenced, NotHere
 from lifecycle.host import sleeping, waking
-from lifecycle.host.checkpointing import checkpoint
+from lifecycle.host.checkpointing import checkpoint, settle
 from lifecycle.host.health import Health
 from lifecycle.host.probing import watch_health
 from lifecycle.host.reaper import Do, decide
@@ -59,6 +59,7 @@ async def _leave(r: Residence, *, is_over: bool) -> None:
     finally:
         gone = Fenced(f"{r.actor} left this worker", actor=r.actor)
         r.settle_order(gone)
+        settle(r.saves, NotHere(str(gone), actor=r.actor))
         if not r.awake.done():
             r.awake.set_result(None)
         r.owner.freed(r)

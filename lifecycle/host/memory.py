@@ -87,10 +87,8 @@ async def drop_image(r: Residence) -> None:
         r.image = None
 
 
-async def write_image(r: Residence) -> Path | None:
+async def write_image(r: Residence, image: Path) -> Path | None:
     """Its memory, while it could still be thawed. None where it keeps none, or has ended."""
-    assert r.copy is not None
-    image = r.copy.image
     # Of the wake, or of a suspend that was taken back: older than the files, and kept beside them
     # it would be taken for their memory.
     await asyncio.to_thread(shutil.rmtree, image, ignore_errors=True)

@@ -58,6 +58,8 @@ class View:
     order: Order | None = None
     not_before: float = 0.0
     """After a suspend that failed: no other try before this time."""
+    save_at: float | None = None
+    """A save was asked for, and from when on; None: none was."""
     looked_at: float = 0.0
     """When it was let in, or last saved or found unchanged."""
 
@@ -88,7 +90,7 @@ def decide(view: View, rules: Rules) -> Step:
     if (view.waiting or view.calls) and view.is_frozen:
         return Step(do=Do.THAW)
     # Under traffic too: what never pauses would else never be saved.
-    checkpoint_at = _after(view.looked_at, rules.checkpoint_every)
+    checkpoint_at = _sooner(view.save_at, _after(view.looked_at, rules.checkpoint_every))
     is_due = checkpoint_at is not None and view.now >= checkpoint_at
     if view.tickets or view.waiting or view.calls:
         return Step(do=Do.CHECKPOINT) if is_due else Step(do=Do.WAIT, until=checkpoint_at)
@@ -123,6 +125,10 @@ def _sleep(view: View, rules: Rules) -> Step:
         return Step(do=Do.FREEZE)
     times = [t for t in (suspend_at, freeze_at) if t is not None]
     return Step(do=Do.WAIT, until=min(times) if times else None)
+
+
+def _sooner(one: float | None, other: float | None) -> float | None:
+    return min((at for at in (one, other) if at is not None), default=None)
 
 
 def _after(since: float, seconds: float | None) -> float | None:

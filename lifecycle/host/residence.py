@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from lifecycle.errors import ActorBusy, Fenced, LifecycleError, NoSuchActor
+from lifecycle.errors import ActorBusy, Fenced, LifecycleError, NoSuchActor, NotHere
 from lifecycle.host.gate import Gate
 from lifecycle.host.health import Health
 from lifecycle.host.kit import Kit, Owner
@@ -83,6 +83,11 @@ class Residence:
         self.looked_at = 0.0
         self.saved_as: bytes | None = None
         """How its files looked (`checkpointing.look_of`) when they were last saved."""
+        self.is_saved_still = False
+        """It was frozen when its memory was last saved, and has been since."""
+        self.saves: list[asyncio.Future[LifecycleError | None]] = []
+        """Who asked that it be saved; told when all that was before is, or why it is not."""
+        self.save_not_before = 0.0
         self.saved_bytes = 0
         """Of the files in the last snapshot that was made here."""
         self.order: Order | None = None
@@ -222,6 +227,19 @@ class Residence:
         self.stir()
         return self.order_done
 
+    async def saved(self) -> None:
+        """Ask for a checkpoint and wait for it. Raises Fenced, NotHere, what saving raises."""
+        if self.phase is Phase.FENCED:
+            raise Fenced(f"{self.actor}: the worker's lease ended", actor=self.actor)
+        if self.phase is Phase.GONE:
+            raise NotHere(f"{self.actor} has left this worker", actor=self.actor)
+        asked: asyncio.Future[LifecycleError | None] = asyncio.get_running_loop().create_future()
+        self.saves.append(asked)
+        self.stir()
+        # Shielded: who gives up waiting leaves a future that can still be told.
+        if (error := await asyncio.shield(asked)) is not None:
+            raise error
+
     def must_leave(self) -> bool:
         """An order that no request takes back has been given."""
         return self.order is not None and self.order.cause not in YIELDS
@@ -246,6 +264,7 @@ class Residence:
             last_active=self.gate.last_active,
             order=self.order,
             not_before=self.not_before,
+            save_at=self.save_not_before if self.saves else None,
             looked_at=self.looked_at,
         )
 
@@ -275,6 +294,7 @@ class Residence:
         self.is_frozen = True
 
     async def _thaw(self, handle: Handle) -> None:
+        self.is_saved_still = False
         try:
             async with asyncio.timeout(self.kit.settings.driver_s):
                 await self.driver.thaw(handle)

@@ -130,7 +130,7 @@ async def _save(r: Residence) -> str:
     record = r.record
     owner = SnapshotOwner(actor=r.actor, uid=record.uid, epoch=record.epoch)
     directories = r.copy.directories(r.durable)
-    image = await memory.write_image(r)
+    image = await memory.write_image(r, r.copy.image)
     reach(Point.UPLOAD_BEGIN)
     saved = await r.kit.vault.save(owner, directories, parent=record.snapshot, image=image)
     reach(Point.SUSPEND_SAVED)

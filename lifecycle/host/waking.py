@@ -21,6 +21,7 @@ from lifecycle.errors import (
 )
 from lifecycle.failpoints import Point, reach
 from lifecycle.host import memory
+from lifecycle.host.counting import with_place
 from lifecycle.host.outbound import Line, Outfit
 from lifecycle.host.places import Note, boot_id
 from lifecycle.host.readiness import NotReady, answers_at_once, wait_ready
@@ -47,13 +48,15 @@ async def wake(r: Residence) -> bool:
     clock, began = time.monotonic, time.monotonic()
     try:
         reach(Point.WAKE_BEGIN)
-        answer = await _claim(r)
+        answer, has_place = await with_place(r, _claim)
         if isinstance(answer, There):
             r.awake.set_result(answer)
             return False
         claimed = clock()
         reach(Point.WAKE_CLAIMED)
         r.record = answer
+        if not has_place and r.kit.quotas is not None:
+            raise r.kit.quotas.refusal(r.actor)
         # Past the budget others may claim it: to wait on for a store or a driver is no use.
         async with asyncio.timeout(r.kit.settings.wake_budget_s):
             await _prepare(r)

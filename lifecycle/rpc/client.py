@@ -6,7 +6,16 @@ import msgspec
 
 from lifecycle.errors import DependencyAway
 from lifecycle.host.door import error_of
-from lifecycle.messages import LogsAsk, Refused, SuspendAsk, WakeAnswer, WakeAsk, WorkerStatus
+from lifecycle.messages import (
+    EvictAsk,
+    LogsAsk,
+    Refused,
+    SaveAsk,
+    SuspendAsk,
+    WakeAnswer,
+    WakeAsk,
+    WorkerStatus,
+)
 from lifecycle.rpc.frames import Kind, Reply
 from lifecycle.rpc.wire import Away, Wire
 from placement.model import ActorId
@@ -61,8 +70,12 @@ class FarWorker:
         # A snapshot takes as long as it takes (R11); the caller's own client decides how long.
         await self._call("suspend", ask, wait_s=None, actor=ask.actor)
 
-    async def evict(self) -> bool:
-        made_room: bool = self._read(await self._call("evict", None, wait_s=30.0), _of(bool))
+    async def save(self, ask: SaveAsk) -> None:
+        await self._call("save", ask, wait_s=ask.wait_ms / 1000, actor=ask.actor)
+
+    async def evict(self, namespace: str | None = None) -> bool:
+        ask = EvictAsk(namespace=namespace)
+        made_room: bool = self._read(await self._call("evict", ask, wait_s=30.0), _of(bool))
         return made_room
 
     async def logs(self, actor: ActorId, tail_bytes: int) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any, cast
 import msgspec
 
 from lifecycle.errors import LifecycleError
-from lifecycle.messages import LogsAsk, Refused, SuspendAsk, WakeAsk, Worker
+from lifecycle.messages import EvictAsk, LogsAsk, Refused, SaveAsk, SuspendAsk, WakeAsk, Worker
 from lifecycle.rpc import frames
 from lifecycle.rpc.frames import BadFrame, Call, Kind, Reply
 from lifecycle.trust import Address
@@ -74,6 +74,7 @@ class Lines:
         self._methods: dict[str, _Method] = {
             "wake": self._wake,
             "suspend": self._suspend,
+            "save": self._save,
             "evict": self._evict,
             "logs": self._logs,
             "status": self._status,
@@ -130,8 +131,15 @@ class Lines:
         await self._worker.suspend(ask)
         return None
 
+    async def _save(self, body: bytes) -> object:
+        ask = msgspec.msgpack.decode(body, type=SaveAsk)
+        _check(ask.actor)
+        await self._worker.save(ask)
+        return None
+
     async def _evict(self, body: bytes) -> object:
-        return await self._worker.evict()
+        ask = msgspec.msgpack.decode(body, type=EvictAsk | None)
+        return await self._worker.evict(None if ask is None else ask.namespace)
 
     async def _logs(self, body: bytes) -> object:
         ask = msgspec.msgpack.decode(body, type=LogsAsk)

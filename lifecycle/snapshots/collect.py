@@ -1,9 +1,10 @@
 """Collect: remove what no snapshot needs, sparing what may yet be needed.
 
-Garbage is a manifest that the placement table does not name, or a pack that no manifest names.
+Garbage is a manifest that the placement table does not name, a pack that no manifest names (its
+owner's or that of one who borrows here, see `borrowing`), or the mark of one who borrows nothing.
 It is removed only after it was seen to be garbage at every look for a whole grace period, counted
-by this collector's own clock; a restart begins the period anew. A save ends long before a grace
-does, so packs whose manifest is still to come are never old enough.
+by this collector's own clock; a restart begins the period anew. A save or a fork ends long before a
+grace does, so packs whose manifest is still to come are never old enough.
 """
 
 import logging
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from lifecycle.snapshots.base import ObjectMissing, Store
 from lifecycle.snapshots.keys import Keys
 from lifecycle.snapshots.manifest import ManifestInvalid
-from lifecycle.snapshots.names import Home, parse_key
+from lifecycle.snapshots.names import Home, borrower_of, parse_key
 from lifecycle.snapshots.restoring import open_manifest
 from lifecycle.snapshots.seal import Damaged
 
@@ -60,7 +61,7 @@ class Collector:
             garbage |= found or set()
         due = self._due(prefix, garbage, now)
         # Manifests first: a pack may go only when nothing that names it can be read any more.
-        for key in sorted(due, key=_is_pack):
+        for key in sorted(due, key=lambda key: "mpb".index(_kind(key))):
             await self._store.remove(key)
             del self._since[key]
         return Collected(removed=len(due), waiting=len(garbage) - len(due), spared=spared)
@@ -72,10 +73,12 @@ class Collector:
 
     async def _garbage_of(self, home: Home, keys: Iterable[str], live: Live) -> set[str] | None:
         """None when it cannot be told, and then nothing of this actor is garbage."""
+        manifests, packs, marks = ({k for k in keys if _kind(k) == kind} for kind in "mpb")
         names = await live(home.namespace, home.uid)
         if names is None:
-            return None
-        manifests = {key for key in keys if not _is_pack(key)}
+            if manifests or not marks:
+                return None
+            names = ()  # it was deleted, and its packs were left for those who borrow them
         kept = {home.manifest(name) for name in names}
         if not kept <= manifests:
             # The table knows what the listing does not: the listing is old, or of another store.
@@ -84,13 +87,28 @@ class Collector:
             # Every manifest that can still be read keeps its packs, garbage or not: a pack falls
             # free one round after the last manifest that names it is gone.
             named = [await self._packs_of(home, key, key in kept) for key in manifests]
+            borrowed = {mark: await self._borrowed(home, borrower_of(mark)) for mark in marks}
         except (Damaged, ManifestInvalid, ObjectMissing) as error:
             log.warning(
                 "snapshot cannot be read, so nothing of this actor is collected",
                 extra={"namespace": home.namespace, "uid": home.uid, "why": str(error)},
             )
             return None
-        return (manifests - kept) | {k for k in keys if _is_pack(k)} - set().union(*named)
+        unused = packs - set().union(*named, *borrowed.values())
+        # As long as there is a mark the packs are collected, of a deleted actor too: it goes last.
+        vain = set() if unused else {mark for mark in marks if not borrowed[mark]}
+        return (manifests - kept) | unused | vain
+
+    async def _borrowed(self, lender: Home, uid: str) -> set[str]:
+        """The lender's packs that any manifest of this actor names."""
+        borrower = Home(lender.namespace, uid)
+        found: set[str] = set()
+        async for key in self._store.keys(f"{borrower.prefix}m/"):
+            try:
+                found |= await self._packs_of(borrower, key, is_kept=True)
+            except ObjectMissing:
+                continue  # removed since it was listed
+        return {key for key in found if key.startswith(lender.prefix)}
 
     async def _packs_of(self, home: Home, key: str, is_kept: bool) -> set[str]:
         name = key.rpartition("/")[2]
@@ -113,6 +131,6 @@ def _grouped(keys: Iterable[str]) -> Mapping[Home, set[str]]:
     return homes
 
 
-def _is_pack(key: str) -> bool:
+def _kind(key: str) -> str:
     parsed = parse_key(key)
-    return parsed is not None and parsed[1] == "p"
+    return parsed[1] if parsed is not None else ""

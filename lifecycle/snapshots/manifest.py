@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from lifecycle.snapshots.chunks import CHUNK_BYTES, ID_BYTES
-from lifecycle.snapshots.names import is_name
+from lifecycle.snapshots.names import Home, is_pack_name
 
 MANIFEST_LIMIT = 256 * 1024 * 1024
 """Bytes of an unpacked manifest: some millions of files. Bounds what a restore may allocate."""
@@ -27,6 +27,7 @@ class ManifestInvalid(ValueError):
 
 class Pack(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     name: str
+    """`uid:name` where it lies with another actor of the namespace (a fork's source, a golden)."""
     size: int
 
 
@@ -114,6 +115,23 @@ class Manifest(
         return sum(1 for entries in self.roots.values() for e in entries if e.kind == "f")
 
 
+def owners(manifest: Manifest) -> frozenset[Home]:
+    """Who holds the packs that it names, beside itself."""
+    home = Home(manifest.namespace, manifest.uid)
+    return frozenset(home.find(pack.name)[0] for pack in manifest.packs) - {home}
+
+
+def seen_by(manifest: Manifest, home: Home) -> Manifest:
+    """The same with its packs named as `home` must name them."""
+    own = Home(manifest.namespace, manifest.uid)
+
+    def renamed(pack: Pack) -> Pack:
+        owner, name = own.find(pack.name)
+        return Pack(name if owner == home else f"{owner.uid}:{name}", pack.size)
+
+    return msgspec.structs.replace(manifest, packs=tuple(map(renamed, manifest.packs)))
+
+
 _decoder = msgspec.msgpack.Decoder(Manifest)
 _encoder = msgspec.msgpack.Encoder()
 
@@ -135,7 +153,7 @@ def decode(data: bytes) -> Manifest:
 def check(manifest: Manifest) -> None:
     """Raise ManifestInvalid unless every number and every path may be followed blindly."""
     for pack in manifest.packs:
-        _require(is_name(pack.name) and pack.size > 0, "it names a pack that cannot be")
+        _require(is_pack_name(pack.name) and pack.size > 0, "it names a pack that cannot be")
     for chunk in manifest.chunks:
         _check_chunk(manifest, chunk)
     for entries in manifest.roots.values():

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from lifecycle.snapshots import manifest as manifests
 from lifecycle.snapshots.image import files_of, read_pages, read_terms
+from lifecycle.snapshots.keys import NamespaceKeys
 from lifecycle.snapshots.manifest import Chunk, Entry, Image, Manifest
+from lifecycle.snapshots.names import Home
 from lifecycle.snapshots.packs import Packer, Parcel
 from lifecycle.snapshots.pages import CHUNK_PAGES, Paging
 from lifecycle.snapshots.seal import MANIFEST, Seal
@@ -107,15 +109,20 @@ class Saving:
             roots={root: tuple(entries) for root, entries in self._entries.items()},
             image=self._image,
         )
-        # The same check that a restore makes: what could not be read back is not promoted (P2).
-        manifests.check(manifest)
-        plain = manifests.encode(manifest)
-        if len(plain) > manifests.MANIFEST_LIMIT:
-            raise TreeUnfit("too many files for one snapshot")
-        key = home.manifest(name)
-        seal = Seal.new(self._packer.keys, key, MANIFEST)
-        return manifest, Parcel(key, seal.head + seal.shut(0, plain))
+        return manifest, sealed(self._packer.keys, manifest)
 
     def close(self) -> None:
         """Let go of the open directories."""
         self._files.close()
+
+
+def sealed(keys: NamespaceKeys, manifest: Manifest) -> Parcel:
+    """The manifest as it is written. Raises ManifestInvalid, TreeUnfit."""
+    # The same check that a restore makes: what could not be read back is not promoted (P2).
+    manifests.check(manifest)
+    plain = manifests.encode(manifest)
+    if len(plain) > manifests.MANIFEST_LIMIT:
+        raise TreeUnfit("too many files for one snapshot")
+    key = Home(manifest.namespace, manifest.uid).manifest(manifest.name)
+    seal = Seal.new(keys, key, MANIFEST)
+    return Parcel(key, seal.head + seal.shut(0, plain))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lifecycle.errors import DependencyAway, SnapshotFailed, SnapshotRefused
+from lifecycle.snapshots import borrowing
 from lifecycle.snapshots.base import ObjectExists, ObjectMissing, Store, StoreError
 from lifecycle.snapshots.cache import Cache
 from lifecycle.snapshots.image import Memory
@@ -160,10 +161,9 @@ class Vault:
         if parent is None:
             return None
         owner, name = home.find(parent)
-        if owner != home:
-            # Packs are collected with their own actor: another's are not to be relied on.
-            return None
         try:
+            if owner != home:
+                return await borrowing.borrow(self._store, self._keys, owner, name, home)
             return await self._manifest(owner, name, _Meter())
         except (Damaged, ManifestInvalid, ObjectMissing) as error:
             log.warning(
@@ -187,6 +187,15 @@ class Vault:
         await self._store.create(parcel.key, parcel.body)
         if (cache := self._cache) is not None:
             await self._savers.run(lambda _: cache.put(parcel.key, parcel.body))
+
+    async def fork(self, namespace: str, uid: str, snapshot_id: str, to_uid: str) -> str:
+        """A snapshot of `to_uid` that is this one of `uid`'s: nothing but a manifest is written,
+        and what both hold is kept while either lives. Its id. Raises as `restore` does."""
+        with _translated(f"snapshot {snapshot_id} of {namespace}/{uid}"):
+            home, name = Home(namespace, uid).find(snapshot_id)
+            async with asyncio.timeout(SAVE_LIMIT_S):
+                to = Home(namespace, to_uid)
+                return await borrowing.fork(self._store, self._keys, home, name, to)
 
     # -- restoring ------------------------------------------------------------------------------
 
@@ -304,15 +313,19 @@ class Vault:
             return meter.restored(manifest)
 
     async def delete_actor(self, namespace: str, uid: str) -> int:
-        """Remove everything of the actor; says how many objects that was. May be repeated."""
+        """Remove everything of the actor but what others borrow, which the collector removes when
+        they do so no more; says how many objects that was. May be repeated."""
         with _translated(f"the snapshots of {namespace}/{uid}"):
             home = Home(namespace, uid)
             found = [key async for key in self._store.keys(home.prefix)]
             # Manifests first: interrupted, it leaves packs without a name, never the reverse.
-            manifests = [key for key in found if _is_manifest(key)]
-            packs = [key for key in found if not _is_manifest(key)]
-            for keys in (manifests, packs):
-                await each(stream(keys), self._remove, limit=_PARALLEL)
+            manifests = [key for key in found if _kind(key) == "m"]
+            await each(stream(manifests), self._remove, limit=_PARALLEL)
+            # Only now: who borrows from here on finds no manifest any more.
+            if [key async for key in self._store.keys(home.marks)]:
+                return len(manifests)
+            packs = [key for key in found if _kind(key) != "m"]
+            await each(stream(packs), self._remove, limit=_PARALLEL)
             return len(found)
 
     async def _remove(self, key: str) -> None:
@@ -360,9 +373,9 @@ def _cached(cache: Cache, key: str) -> bytes:
     return body
 
 
-def _is_manifest(key: str) -> bool:
+def _kind(key: str) -> str:
     parsed = parse_key(key)
-    return parsed is not None and parsed[1] == "m"
+    return parsed[1] if parsed is not None else ""
 
 
 @contextmanager

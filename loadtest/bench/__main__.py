@@ -70,11 +70,14 @@ def started(sides: Sides, names: Sequence[str]) -> list[Side]:
 def rounds(
     sides: Sequence[Side], loads: Sequence[Load], options: argparse.Namespace, scratch: Path
 ) -> Results:
-    made: Results = {load.name: {side.name: Series() for side in sides} for load in loads}
+    turns = {load: [side for side in sides if side.is_tls == load.is_tls] for load in loads}
+    made: Results = {
+        load.name: {side.name: Series() for side in turns[load]} for load in loads if turns[load]
+    }
     for number in range(options.repeats):
         print(f"round {number + 1} of {options.repeats}", flush=True)
         for load in loads:
-            for side in sides:
+            for side in turns[load]:
                 series = made[load.name][side.name]
                 with on_core(LOAD_CORE):
                     # Connections to the backend ended while the others had their turn: on every
@@ -138,7 +141,8 @@ def run(options: argparse.Namespace, scratch: Path) -> int:
         print(f"\n{load}\n{table.aligned(table.rows(by_side))}", flush=True)
     idle_table = None
     if options.idle:
-        idle_table = idle_rows(names, options.idle, scratch / "idle")
+        plain = [name for name in names if not name.endswith("-tls")]
+        idle_table = idle_rows(plain, options.idle, scratch / "idle")
         print(f"\nidle keep-alive connections\n{table.aligned(idle_table)}", flush=True)
     if not (options.dry or options.only or options.load):
         results.write(SECTION, told(made, idle_table, options))

@@ -40,8 +40,11 @@ http {{
 """
 
 
-def nginx(port: int, backend_port: int, scratch: Path) -> str:
-    """nginx as a proxy: kept connections to the backend, nothing spooled to disk, no log."""
+def nginx(port: int, backend_port: int, scratch: Path, pem: Path | None = None) -> str:
+    """nginx as a proxy: kept connections to the backend, nothing spooled to disk, no log. `pem`
+    has the certificate and the key where its clients speak TLS."""
+    tls = f"ssl_certificate {pem}; ssl_certificate_key {pem};" if pem is not None else ""
+    listen = "backlog=4096 ssl" if pem is not None else "backlog=4096"
     return f"""\
 worker_processes 1;
 daemon off;
@@ -62,7 +65,8 @@ http {{
     keepalive_requests 1000000000;
   }}
   server {{
-    listen 127.0.0.1:{port} backlog=4096;
+    listen 127.0.0.1:{port} {listen};
+    {tls}
     location / {{
       proxy_pass http://backend;
       proxy_http_version 1.1;
@@ -75,8 +79,9 @@ http {{
 """
 
 
-def haproxy(port: int, backend_port: int) -> str:
+def haproxy(port: int, backend_port: int, pem: Path | None = None) -> str:
     """HAProxy with one thread and connections shared by all clients; no log."""
+    tls = f" ssl crt {pem}" if pem is not None else ""
     return f"""\
 global
   nbthread 1
@@ -91,7 +96,7 @@ defaults
   timeout server 1h
   timeout http-keep-alive 1h
 frontend clients
-  bind 127.0.0.1:{port} backlog 4096
+  bind 127.0.0.1:{port} backlog 4096{tls}
   default_backend same
 backend same
   server one 127.0.0.1:{backend_port}

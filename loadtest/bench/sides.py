@@ -4,6 +4,8 @@ import json
 import os
 import shlex
 import shutil
+import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -13,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import trustme
 
 from loadtest.bench import configs
 from loadtest.product import Product, compiled, free_ports, installed, is_ready
@@ -35,6 +39,11 @@ class Side:
     pids: tuple[int, ...]
     """Whose memory is the proxy's; nothing for none."""
     fields: Mapping[str, str] = field(default_factory=dict)
+    is_tls: bool = False
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.is_tls else 'http'}://127.0.0.1:{self.port}"
 
 
 def missing_tools() -> list[str]:
@@ -77,6 +86,7 @@ class Sides:
     NAMES = (
         *("none", "haproxy", "nginx", "aiohttp", "router"),
         *("rouse", "rouse-pure", "rouse-2-hops"),
+        *("haproxy-tls", "nginx-tls", "rouse-tls"),
     )
 
     def __init__(self, scratch: Path) -> None:
@@ -111,23 +121,29 @@ class Sides:
             "rouse": self._rouse,
             "rouse-pure": self._pure,
             "rouse-2-hops": self._two_hops,
+            "haproxy-tls": lambda: self._haproxy(is_tls=True),
+            "nginx-tls": lambda: self._nginx(is_tls=True),
+            "rouse-tls": self._rouse_tls,
         }[name]()
 
     def _none(self) -> Side:
         return Side(name="none (backend)", port=self._backend, pids=())
 
-    def _haproxy(self) -> Side:
+    def _haproxy(self, *, is_tls: bool = False) -> Side:
         port = free_ports(1)[0]
-        config = _write(self._home("haproxy") / "haproxy.cfg", configs.haproxy(port, self._backend))
+        home = self._home("haproxy-tls" if is_tls else "haproxy")
+        text = configs.haproxy(port, self._backend, self._pem() if is_tls else None)
+        config = _write(home / "haproxy.cfg", text)
         pid = self._start([tool("haproxy"), "-db", "-f", str(config)], port)
-        return Side(name="HAProxy, 1 thread", port=port, pids=(pid,))
+        return Side(name="HAProxy, 1 thread", port=port, pids=(pid,), is_tls=is_tls)
 
-    def _nginx(self) -> Side:
+    def _nginx(self, *, is_tls: bool = False) -> Side:
         port = free_ports(1)[0]
-        home = self._home("nginx")
-        config = _write(home / "nginx.conf", configs.nginx(port, self._backend, home))
+        home = self._home("nginx-tls" if is_tls else "nginx")
+        text = configs.nginx(port, self._backend, home, self._pem() if is_tls else None)
+        config = _write(home / "nginx.conf", text)
         pid = self._start([tool("nginx"), "-c", str(config)], port)
-        return Side(name="nginx, 1 worker", port=port, pids=(pid,))
+        return Side(name="nginx, 1 worker", port=port, pids=(pid,), is_tls=is_tls)
 
     def _aiohttp(self) -> Side:
         port = free_ports(1)[0]
@@ -154,14 +170,21 @@ class Sides:
             fields={"Host": configs.actor_host()},
         )
 
+    def _rouse_tls(self) -> Side:
+        pem = str(self._pem())
+        tls = {"ROUSE_EDGE_TLS_CERT_FILES": pem, "ROUSE_EDGE_TLS_KEY_FILES": pem}
+        product = self._started("up-tls", {**compiled(), **tls})
+        return Side(
+            name="rouse up (edge and door)",
+            port=_port(product.edge_url),
+            pids=(product.pid,),
+            fields={"Host": configs.actor_host()},
+            is_tls=True,
+        )
+
     def _pure(self) -> Side:
         """The same from its sources, as where there was no compiler."""
-        home = self._home("pure")
-        with on_core(PROXY_CORE):
-            product = self._stack.enter_context(
-                Product(home, rouse=installed(), runtime="process", slots=10)
-            )
-        be_actor(product.admin_url, home, self._www)
+        product = self._started("pure", {})
         return Side(
             name="rouse up, not compiled",
             port=_port(product.edge_url),
@@ -190,15 +213,25 @@ class Sides:
 
     def _product(self) -> Product:
         if self._up is None:
-            home = self._home("up")
-            with on_core(PROXY_CORE):
-                self._up = self._stack.enter_context(
-                    Product(
-                        home, rouse=installed(), runtime="process", slots=10, environ=compiled()
-                    )
-                )
-            be_actor(self._up.admin_url, home, self._www)
+            self._up = self._started("up", compiled())
         return self._up
+
+    def _started(self, name: str, environ: Mapping[str, str]) -> Product:
+        home = self._home(name)
+        with on_core(PROXY_CORE):
+            product = self._stack.enter_context(
+                Product(home, rouse=installed(), runtime="process", slots=10, environ=environ)
+            )
+        be_actor(product.admin_url, home, self._www)
+        return product
+
+    def _pem(self) -> Path:
+        """One certificate for all, of the kind that costs its server least: ECDSA, P-256."""
+        path = self._scratch / "edge.pem"
+        if not path.exists():
+            made = trustme.CA().issue_cert("127.0.0.1", configs.actor_host())
+            made.private_key_and_cert_chain_pem.write_to_path(path)
+        return path
 
     def _home(self, name: str) -> Path:
         (home := self._scratch / name).mkdir()
@@ -251,9 +284,11 @@ def be_actor(admin_url: str, scratch: Path, www: Path) -> None:
 
 def first_answer(side: Side) -> None:
     """One request, by which rouse's actor wakes too. Raises SideFailed."""
-    request = urllib.request.Request(f"http://127.0.0.1:{side.port}/", headers=dict(side.fields))
+    request = urllib.request.Request(f"{side.url}/", headers=dict(side.fields))
+    # Who is there is no question of a bench that has just started it.
+    context = ssl._create_unverified_context() if side.is_tls else None
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=60, context=context) as answer:
             body = answer.read().decode()
     except OSError as error:
         raise SideFailed(f"{side.name}: {error}") from error
@@ -272,10 +307,7 @@ def _port(url: str) -> int:
 
 def _answers(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5):
-            return True
-    except urllib.error.HTTPError as error:
-        error.close()
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
         return True
     except OSError:
         return False

@@ -34,6 +34,7 @@ class Load:
     path: str
     connections: int
     is_post: bool = False
+    is_tls: bool = False
 
 
 LOADS = (
@@ -42,6 +43,8 @@ LOADS = (
     Load(name="16 KB, 32 connections", path="/16k", connections=32),
     Load(name="1 MB, 32 connections", path="/1m", connections=32),
     Load(name="POST 1 KB, 32 connections", path="/sink", connections=32, is_post=True),
+    Load(name="small GET over TLS, 32 connections", path="/", connections=32, is_tls=True),
+    Load(name="1 MB over TLS, 32 connections", path="/1m", connections=32, is_tls=True),
 )
 
 
@@ -65,7 +68,7 @@ def command(
     words += ["-s", str(script_at), "--timeout", "20s"]
     for name, value in fields.items():
         words += ["-H", f"{name}: {value}"]
-    return [*words, f"http://127.0.0.1:{port}{load.path}"]
+    return [*words, f"{'https' if load.is_tls else 'http'}://127.0.0.1:{port}{load.path}"]
 
 
 def read(output: str) -> Sample:

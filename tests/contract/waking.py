@@ -29,6 +29,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         global counted
         counted += 1
+        if self.path == "/slow":
+            return self._slow()
         body = json.dumps(
             {
                 "counted": counted,
@@ -37,6 +39,7 @@ class Handler(BaseHTTPRequestHandler):
                 "drawn": random.random(),
                 "uuid": str(uuid.uuid4()),
                 "tls": ssl.RAND_bytes(8).hex(),
+                "actor": known.get("actor"),
                 "epoch": known.get("epoch"),
                 "woken": known["woken"],
                 "threads": threading.active_count(),
@@ -46,6 +49,16 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def _slow(self) -> None:
+        """Half of an answer, and the other half a while later."""
+        self.send_response(200)
+        self.send_header("Content-Length", "8")
+        self.end_headers()
+        self.wfile.write(b"half")
+        self.wfile.flush()
+        time.sleep(1.5)
+        self.wfile.write(b"rest")
 
     def log_message(self, format: str, *args: Any) -> None:
         pass

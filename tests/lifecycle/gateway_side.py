@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from lifecycle.catalogue import KnownTemplates
 from lifecycle.errors import DependencyAway
-from lifecycle.messages import SuspendAsk, WakeAnswer, WakeAsk, Worker, WorkerStatus
+from lifecycle.messages import SaveAsk, SuspendAsk, WakeAnswer, WakeAsk, Worker, WorkerStatus
 from lifecycle.roster import Roster
 from lifecycle.wake import Waker
 from placement.leases import boot_time
@@ -38,8 +38,11 @@ class Way:
     async def suspend(self, ask: SuspendAsk) -> None:
         await self._call("suspend").suspend(ask)
 
-    async def evict(self) -> bool:
-        return await self._call("evict").evict()
+    async def save(self, ask: SaveAsk) -> None:
+        await self._call("save").save(ask)
+
+    async def evict(self, namespace: str | None = None) -> bool:
+        return await self._call("evict").evict(namespace)
 
     async def logs(self, actor: ActorId, tail_bytes: int) -> bytes:
         return await self._call("logs").logs(actor, tail_bytes)
@@ -65,6 +68,7 @@ class GatewaySide:
             self.roster,
             self.worker_at,
             rng=self.rng,
+            quotas=world.quotas,
         )
 
     def worker_at(self, record: WorkerRecord) -> Worker:

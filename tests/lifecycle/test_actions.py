@@ -3,6 +3,7 @@
 The worker is a fake that obeys the fence; how a host suspends is tested with the host.
 """
 
+import asyncio
 import time
 
 import pytest
@@ -16,7 +17,9 @@ from lifecycle.errors import (
     NoSuchActor,
     NoSuchTemplate,
     NoSuchWorker,
+    SnapshotRefused,
     StartFailed,
+    WrongNamespace,
 )
 from lifecycle.snapshots.base import StoreUnavailable
 from lifecycle.strict import NotUnderstood
@@ -233,6 +236,134 @@ async def test_a_filtered_page_examines_many_and_its_cursor_skips_none(
         assert found == ["a03", "a10", "a17", "a24"], (examined, list_s, found)
 
 
+# Forks --------------------------------------------------------------------------------------
+
+
+DST = ActorId("demo", "c2")
+
+
+async def test_a_sleeping_actor_is_forked_as_it_sleeps(fleet: FakeFleet) -> None:
+    actor = await running(fleet)
+    await fleet.actions.set_policy(actor, {"idle": "never"})
+    slept = await fleet.actions.suspend(actor, wait_s=0, force=False)
+    made = await fleet.actions.fork(actor, DST)
+    assert (made.actor, made.state, made.epoch) == (DST, ActorState.SUSPENDED, 0)
+    assert (made.template, made.policy) == ("counter", '{"idle":"never"}')
+    assert made.snapshot == "0-of-1-snapshot" and made.uid != slept.uid
+    assert fleet.forks == [("1-snapshot", made.uid)]
+    assert await fleet.actions.record(actor) == await fleet.actions.record(slept.actor)
+
+
+async def test_a_running_actor_is_saved_first_and_runs_on(fleet: FakeFleet) -> None:
+    actor = await running(fleet)
+    made = await fleet.actions.fork(actor, DST)
+    source = await fleet.actions.record(actor)
+    assert source.state is ActorState.RUNNING and source.snapshot == "1-saved"
+    assert made.snapshot == "0-of-1-saved"
+
+
+async def test_an_actor_that_never_ran_is_forked_into_a_new_one(fleet: FakeFleet) -> None:
+    made = await fleet.actions.fork(await fleet.actor("c1"), DST)
+    assert made.snapshot is None and not fleet.forks
+
+
+async def test_a_fork_takes_no_name_that_is_taken_and_leaves_nothing(fleet: FakeFleet) -> None:
+    actor, other = await running(fleet), await fleet.actor("c2")
+    kept = await fleet.actions.record(other)
+    with pytest.raises(ActorExists):
+        await fleet.actions.fork(actor, other)
+    assert not fleet.forks and await fleet.actions.record(other) == kept
+
+    async def taken_meanwhile() -> None:
+        await fleet.actor("c3")
+
+    fleet.at_fork = taken_meanwhile
+    with pytest.raises(ActorExists):
+        await fleet.actions.fork(actor, ActorId("demo", "c3"))
+    (_, uid), *_ = fleet.forks
+    assert fleet.forgotten == [(ActorId("demo", "c3"), uid)]
+
+
+async def test_a_source_that_is_deleted_meanwhile_is_not_forked(fleet: FakeFleet) -> None:
+    actor = await running(fleet)
+    await fleet.actions.suspend(actor, wait_s=0, force=False)
+
+    async def deleted() -> None:
+        await fleet.actions.delete(actor)
+        raise SnapshotRefused("it is missing from the store", actor=actor)
+
+    fleet.at_fork = deleted
+    with pytest.raises(NoSuchActor):
+        await fleet.actions.fork(actor, DST)
+    with pytest.raises(NoSuchActor):
+        await fleet.actions.record(DST)
+    assert [each for each, _ in fleet.forgotten] == [actor, DST]
+
+
+async def test_a_name_given_to_another_actor_meanwhile_is_not_forked(fleet: FakeFleet) -> None:
+    actor = await running(fleet)
+    await fleet.actions.suspend(actor, wait_s=0, force=False)
+
+    async def made_anew() -> None:
+        fleet.at_fork = nothing
+        await fleet.actions.delete(actor)
+        await fleet.actor("c1")
+        raise SnapshotRefused("it is missing from the store", actor=actor)
+
+    async def nothing() -> None:
+        pass
+
+    fleet.at_fork = made_anew
+    with pytest.raises(NoSuchActor, match="deleted meanwhile"):
+        await fleet.actions.fork(actor, DST)
+    with pytest.raises(NoSuchActor):
+        await fleet.actions.record(DST)
+
+
+async def test_a_damaged_snapshot_is_not_forked(fleet: FakeFleet) -> None:
+    actor = await running(fleet)
+    await fleet.actions.suspend(actor, wait_s=0, force=False)
+    fleet.fork_error = SnapshotRefused("it is damaged")
+    with pytest.raises(SnapshotRefused, match="damaged"):
+        await fleet.actions.fork(actor, DST)
+    with pytest.raises(NoSuchActor):
+        await fleet.actions.record(DST)
+
+
+async def test_an_actor_whose_worker_is_lost_is_forked_from_its_last_snapshot(
+    fleet: FakeFleet,
+) -> None:
+    actor = await running(fleet)
+    await fleet.actions.suspend(actor, wait_s=0, force=False)
+    await fleet.actions.wake(actor, wait_s=5)
+    await fleet.lose("w1")
+    made = await fleet.actions.fork(actor, DST)
+    assert made.snapshot == "0-of-1-snapshot"
+
+
+async def test_one_that_left_its_worker_meanwhile_is_looked_at_again(fleet: FakeFleet) -> None:
+    actor = await running(fleet)
+    one = fleet.workers["w1"]
+    fence = one.fences.pop(actor)
+
+    async def sleep_soon() -> None:
+        while not one.refused:
+            await asyncio.sleep(0)
+        one.fences[actor] = fence
+        await fleet.actions.suspend(actor, wait_s=0, force=False)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(sleep_soon())
+        made = await fleet.actions.fork(actor, DST)
+    assert made.snapshot == "0-of-1-snapshot"
+
+
+async def test_a_fork_stays_in_its_namespace(fleet: FakeFleet) -> None:
+    actor = await running(fleet)
+    with pytest.raises(WrongNamespace, match="not in the namespace"):
+        await fleet.actions.fork(actor, ActorId("other", "c2"))
+
+
 async def test_logs_are_the_last_lines_of_whoever_had_it_last(fleet: FakeFleet) -> None:
     actor = await running(fleet)
     fleet.workers["w1"].output = b"one\ntwo\nthree\n"
@@ -273,6 +404,7 @@ async def test_a_table_that_is_away_is_said_so(fleet: FakeFleet) -> None:
         waker=fleet,
         workers=lambda record: fleet.workers[record.worker],
         forget_snapshots=fleet.actions._forget,
+        fork_snapshot=fleet._fork,
     )
     for ask in (actions.record(NOBODY), actions.workers(), actions.create(NOBODY, "t")):
         with pytest.raises(DependencyAway, match="placement table"):

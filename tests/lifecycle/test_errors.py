@@ -33,6 +33,7 @@ def test_a82_what_may_pass_says_when_to_come_again(kind: type[LifecycleError]) -
         "TemplateInUse",
         "TemplateConflict",
         "ActorExists",
+        "WrongNamespace",
         "ActorBusy",
         "NotSuspended",
         "NotHere",

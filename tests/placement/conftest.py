@@ -10,7 +10,14 @@ from placement.connect import connect
 from placement.server import PrivateServer
 from tests.placement.nodes import Cluster, three_nodes
 
-ON_BOTH = {"test_table", "test_leases", "test_listing", "test_catalog", "test_changes"}
+ON_BOTH = {
+    "test_table",
+    "test_leases",
+    "test_listing",
+    "test_catalog",
+    "test_changes",
+    "test_quotas",
+}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

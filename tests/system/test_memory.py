@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,56 @@ def test_r17_a_killed_worker_finds_its_sandboxes_again_with_their_memory(site: S
     assert until("it answers again", counted) == 2
     site.suspend("kill")
     assert site.counted("kill") == 3
+
+
+def test_s55_a_fork_goes_on_in_the_sources_memory_as_another_actor(site: Site) -> None:
+    assert site.up.apply(counting("fork")).status == 200
+    assert [site.counted("fork"), site.counted("fork")] == [1, 2]
+    with ThreadPoolExecutor() as pool:
+        slow = pool.submit(site.up.send, "GET", "a", "/slow", ns="fork")
+        until("it is open", lambda: site.up.actor("a", "fork")["residence"]["tickets"] == 1)
+        done = site.up.cli("actor", "fork", "a", "b", "-n", "fork", "-o", "json")
+        assert done.returncode == 0, done.stderr
+        # P4: it stood open while its memory was written, and is answered whole.
+        assert slow.result().body == b"halfrest"
+    fork, source = (site.up.send("GET", name, ns="fork").json() for name in ("b", "a"))
+    assert (fork["counted"], source["counted"]) == (4, 4)  # the open one was counted in both
+    assert (fork["actor"], source["actor"]) == ("fork/b", "fork/a")
+    assert (fork["woken"], source["woken"]) == (2, 1)
+    for name in ("drawn", "uuid", "tls"):
+        assert fork[name] != source[name], name
+    twin = site.up.cli("actor", "fork", "b", "c", "-n", "fork")
+    assert twin.returncode == 0, twin.stderr
+    pair = [site.up.send("GET", name, ns="fork").json() for name in ("b", "c")]
+    assert [each["counted"] for each in pair] == [5, 5]
+    assert pair[0]["drawn"] != pair[1]["drawn"]
+    # What they share outlives its source.
+    for name in ("a", "b"):
+        assert site.up.cli("actor", "delete", name, "-n", "fork").returncode == 0
+    site.suspend("fork", "c")
+    site.forget_local()
+    assert site.counted("fork", "c") == 6
+
+
+def test_a_checkpoint_keeps_memory_for_when_the_sandbox_is_lost(site: Site) -> None:
+    every = counting("every", snapshot={"scope": "full", "every": "1s"})
+    assert site.up.apply(every).status == 200
+    assert [site.counted("every"), site.counted("every")] == [1, 2]
+    until("it is saved", lambda: site.up.actor("a", "every")["snapshot"])
+    before = site.up.actor("a", "every")["snapshot"]
+    until("it is saved again", lambda: site.up.actor("a", "every")["snapshot"] != before)
+    # All of its machine is lost at once: sandbox, files and worker.
+    site.up.kill()
+    for copy in (site.up.data / "worker" / "copies").iterdir():
+        shutil.rmtree(copy)
+    site.forget_local()
+    site.up.start().ready()
+
+    def counted() -> int:
+        answer = site.up.send("GET", "a", ns="every")
+        return int(answer.json()["counted"]) if answer.status == 200 else 0
+
+    assert until("it answers again", counted) == 3
 
 
 @pytest.mark.timeout(300)

@@ -127,3 +127,29 @@ def test_a44_r23_no_word_of_an_old_copy_moves_a_route_and_a_wake_goes_where_the_
         assert gateway.cli("actor", "suspend", "steady", "-n", "demo").returncode == 0
         assert gateway.get("steady").status == 200
         assert gateway.actor("steady")["worker"] == told["worker"]
+
+
+def test_a51_a_tenant_at_its_quota_is_told_so_and_its_neighbour_is_served(
+    pair: tuple[TableServer, Process, tuple[Process, Process]],
+) -> None:
+    _, gateway, _ = pair
+    apply_counter(gateway, "tenant")
+    assert gateway.cli("namespace", "set", "tenant", "--running", "2").returncode == 0
+    path = "/actors/tenant/{}/"
+    names = [f"q{n}" for n in range(12)]
+    with concurrent.futures.ThreadPoolExecutor(len(names)) as pool:
+        answers = list(pool.map(lambda name: ask(gateway.edge, path=path.format(name)), names))
+    served = [name for name, a in zip(names, answers, strict=True) if a.status == 200]
+    refused = [answer for answer in answers if answer.status != 200]
+    # Two at once from a gateway and two workers, however they raced.
+    assert len(served) == 2
+    for answer in refused:
+        assert (answer.status, answer.reason) == (429, "quota"), answer.body
+        assert int(answer.headers["retry-after"]) >= 1
+    assert gateway.get("neighbour").status == 200
+    assert ask(gateway.edge, path=path.format(served[0])).json()["file"] == 2
+    standing = gateway.cli("namespace", "get", "tenant").stdout.splitlines()[1].split()
+    assert standing == ["tenant", "2", "2"]
+    other = next(name for name in names if name not in served)
+    assert gateway.cli("actor", "suspend", served[0], "-n", "tenant").returncode == 0
+    assert ask(gateway.edge, path=path.format(other)).status == 200

@@ -33,6 +33,18 @@ async def test_an_actor_goes_through_its_life(rouse: Shell) -> None:
     await rouse("actor", "get", "demo/c1", code=4)
 
 
+async def test_an_actor_is_forked_within_its_namespace(rouse: Shell) -> None:
+    await rouse.fleet.actor("c1")
+    await rouse("actor", "wake", "demo/c1")
+    made = await rouse("actor", "fork", "c1", "c2", "-n", "demo", "-o", "json")
+    assert (made.json["name"], made.json["snapshot"]) == ("c2", "0-of-1-saved")
+    again = await rouse("actor", "fork", "demo/c1", "c2", code=1)
+    assert "already" in again.err
+    away = await rouse("actor", "fork", "demo/c1", "other/c2", code=1)
+    assert "namespace" in away.err
+    await rouse("actor", "fork", "demo/none", "c3", code=4)
+
+
 async def test_a_table_has_a_line_for_each(rouse: Shell) -> None:
     await rouse.fleet.actor("a")
     await rouse.fleet.actor("b")

@@ -59,6 +59,7 @@ async def test_a_unix_socket_will_do(fleet: FakeFleet, tmp_path: Path) -> None:
     app = make_app(
         fleet.actions,
         fleet.templates,
+        fleet.namespaces,
         guard=Guard(address=Address(path=path)),
         health=Health(),
         metrics=lambda: b"",

@@ -64,6 +64,7 @@ async def serving(
     app = make_app(
         fleet.actions,
         fleet.templates,
+        fleet.namespaces,
         guard=guard or Guard(address=LOOPBACK),
         health=health or Health(),
         metrics=lambda: b"rouse_slots 4\n",

@@ -41,6 +41,19 @@ async def test_a_template_is_applied_got_listed_and_deleted(admin: Admin) -> Non
     assert (await admin.fault("GET", path, status=404))["reason"] == "no-template"
 
 
+async def test_an_actor_is_forked(admin: Admin) -> None:
+    source = await with_actor(admin)
+    made = await admin.ask("POST", C1 + "/fork", {"name": "c2"}, status=201)
+    assert (made["namespace"], made["name"], made["template"]) == ("demo", "c2", "counter")
+    assert made["uid"] != source["uid"] and made["state"] == "SUSPENDED"
+    assert (await admin.fault("POST", C1 + "/fork", {"name": "c2"}, status=409))["reason"] == (
+        "exists"
+    )
+    body = {"name": "c3", "namespace": "other"}
+    refused = await admin.fault("POST", C1 + "/fork", body, status=409)
+    assert refused["reason"] == "other-namespace"
+
+
 async def test_what_a_template_shows_can_be_applied_again(admin: Admin) -> None:
     shown = (await admin.ask("POST", "/v1/templates", document()))["document"]
     assert (await admin.ask("POST", "/v1/templates", shown))["applied"] == "unchanged"

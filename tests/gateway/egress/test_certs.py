@@ -30,7 +30,7 @@ def test_a_ca_is_made_once_and_its_key_is_for_nobody_else(ours: tuple[Path, Path
 
 @pytest.mark.parametrize("host", ["a.test", "192.0.2.1", "2001:db8::1", "a" * 60 + ".b.c.d.test"])
 def test_a_leaf_verifies_for_its_host_alone(ours: tuple[Path, Path], host: str) -> None:
-    from gateway.egress.tls import Tls
+    from gateway.tls import Tls
 
     context = Authority(*ours).mint(host)
     for name, good in ((host, True), ("other.test", False)):

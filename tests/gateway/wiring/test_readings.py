@@ -3,7 +3,7 @@
 import asyncio
 
 from gateway.telemetry import Telemetry
-from gateway.wiring.readings import of_host, of_relay
+from gateway.wiring.readings import of_host, of_quotas, of_relay
 from lifecycle.host.residence import Phase
 from lifecycle.messages import SuspendAsk
 from placement.model import ActorId
@@ -105,3 +105,19 @@ async def test_requests_are_told_by_status_and_by_who_answered() -> None:
         assert found["rouse_request_seconds_count"] == {"relay=edge": 2}
         assert found["rouse_repeats_total"]["cause=stale-route,relay=edge"] == 0
         assert ActorId("demo", "a1").name not in str(found)
+
+
+async def test_a_quota_its_use_and_its_refusals_are_told_by_namespace(world: World) -> None:
+    actor_, other = await world.create("c1"), await world.create("c2")
+    await world.limit("demo", 1)
+    async with world.worker() as worker:
+        await worker.woken(actor_)
+        await worker.wake(other)
+        telemetry = Telemetry()
+        telemetry.add(lambda: of_quotas(world.quotas, worker.host))
+        while other in worker.host.residents:
+            await asyncio.sleep(0.005)
+        found = read(telemetry.render().decode())
+        assert found["rouse_namespace_quota"] == {"namespace=demo": 1}
+        assert found["rouse_namespace_running"] == {"namespace=demo": 1}
+        assert found["rouse_quota_refused_total"] == {"namespace=demo": 1}

@@ -20,12 +20,14 @@ from lifecycle.host.meters import HostMeters
 from lifecycle.host.outbound import Outbound
 from lifecycle.host.places import Places
 from lifecycle.messages import Here, WakeAnswer, WakeAsk
+from lifecycle.quota import KnownQuotas
 from lifecycle.snapshots.keys import Keys
 from lifecycle.snapshots.local import LocalStore
 from lifecycle.snapshots.vault import Vault
 from placement.catalog import Catalog
 from placement.leases import Leases
 from placement.model import ActorId, BackOff
+from placement.quotas import Quotas
 from placement.table import Table
 from runtimes.base import (
     Capabilities,
@@ -229,6 +231,8 @@ class World:
         self.directory = directory
         self.catalog = Catalog(redis)
         self.leases = Leases(redis, ttl_s=TTL_S, margin_s=MARGIN_S)
+        self.quotas = KnownQuotas(Quotas(redis, lasts_s=TTL_S))
+        """Of every worker and gateway side here."""
         self.store = SlowStore(directory / "store")
         self.vault = Vault(self.store, Keys(b"k" * 32), None)
 
@@ -240,6 +244,11 @@ class World:
             parsed.canonical,
             parsed.template.digest,
         )
+
+    async def limit(self, namespace: str, running: int | None) -> None:
+        """As many may run from now on, and all know it."""
+        await self.quotas.quotas.set(namespace, running)
+        await self.quotas.refresh()
 
     async def create(self, name: str) -> ActorId:
         actor = ActorId.of("demo", name)
@@ -305,6 +314,7 @@ class TestWorker:
             ),
             drop_connections=self.dropped.append,
             outbound=outbound,
+            quotas=world.quotas,
         )
         self.host = Host(kit, worker=name)
         self.host.door, self.host.rpc = f"unix:/{name}/door", f"unix:/{name}/rpc"

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from lifecycle.errors import DependencyAway
+from lifecycle.errors import ActorBusy, DependencyAway, NotHere
 from lifecycle.host.checkpointing import look_of
-from lifecycle.messages import SuspendAsk
+from lifecycle.messages import SaveAsk, SuspendAsk
+from lifecycle.snapshots.base import StoreUnavailable
 from placement.model import ActorId, ActorState
-from tests.lifecycle.host.fakes import TestWorker, World, soon, template
+from tests.lifecycle.host.fakes import FakeDriver, TestWorker, World, soon, template
 
 OFTEN = {"every": "1s"}
 
@@ -29,6 +30,12 @@ async def woken(world: World, worker: TestWorker) -> ActorId:
     await worker.woken(actor)
     (worker.data(actor) / "n").write_text("7")
     return actor
+
+
+def remembering() -> FakeDriver:
+    driver = FakeDriver()
+    driver.terms = {"runtime": ("fake",)}
+    return driver
 
 
 def due(worker: TestWorker, actor: ActorId) -> None:
@@ -67,6 +74,99 @@ async def test_nothing_is_saved_when_nothing_changed(world: World) -> None:
         (worker.data(actor) / "m").write_text("8")
         due(worker, actor)
         await until(lambda: worker.meters.checkpoints["saved"] == 2)
+
+
+async def test_memory_is_kept_beside_its_files_and_a_frozen_one_is_saved_once(
+    world: World,
+) -> None:
+    async with world.worker("w2", driver=remembering()) as two:
+        async with world.worker("w1", driver=remembering()) as one:
+            actor = await woken(world, one)
+            due(one, actor)
+            await until(lambda: one.meters.checkpoints["saved"] == 1)
+            # It ran on, so its memory is another one by now.
+            due(one, actor)
+            await until(lambda: one.meters.checkpoints["saved"] == 2)
+            copy = one.host.residents[actor].copy
+            assert copy is not None
+            await until(lambda: not (copy.path / "staged").exists())
+            slug = next(iter(one.driver.running))
+        await world.leases.retire("w1", one.host.claimant().incarnation)
+        await two.woken(actor)
+        assert list(two.driver.came_from.values()) == [slug]
+        assert (two.data(actor) / "n").read_text() == "7"
+
+
+async def test_a_frozen_actor_is_saved_frozen_and_only_once(world: World) -> None:
+    async with world.worker(driver=remembering()) as worker:
+        idle = {"freezeAfter": "100ms", "suspendAfter": "never"}
+        await world.apply(template(snapshot=OFTEN, idle=idle))
+        actor = await world.create("c1")
+        await worker.woken(actor)
+        residence = worker.host.residents[actor]
+        await until(lambda: residence.is_frozen)
+        due(worker, actor)
+        await until(lambda: worker.meters.checkpoints["saved"] >= 1)
+        due(worker, actor)
+        await until(lambda: worker.meters.checkpoints["unchanged"] >= 1)
+        assert residence.is_frozen and worker.driver.counted("thaw") == 0
+
+
+async def test_a_save_that_is_asked_for_holds_what_was_before_the_call(world: World) -> None:
+    async with world.worker() as worker:
+        await world.apply(template())
+        actor = await world.create("c1")
+        await worker.woken(actor)
+        open_one = await worker.door.admit_waiting(actor, deadline=soon())
+        (worker.data(actor) / "n").write_text("1")
+        world.store.arrived.clear()
+        world.store.go.clear()
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(worker.host.save(SaveAsk(actor=actor, wait_ms=20_000)))
+            await world.store.arrived.wait()
+            (worker.data(actor) / "n").write_text("2")
+            second = group.create_task(worker.host.save(SaveAsk(actor=actor, wait_ms=20_000)))
+            await asyncio.sleep(0)
+            world.store.go.set()
+            await first
+            await second
+        assert worker.meters.checkpoints["saved"] == 2 and open_one.is_valid()
+        open_one.close()
+        record = await world.table.read(actor)
+        assert record is not None and record.snapshot is not None
+        out = world.directory / "out"
+        await world.vault.restore("demo", record.uid, record.snapshot, {"/data": out})
+        assert (out / "n").read_text() == "2"
+
+
+async def test_who_asks_for_a_save_is_told_why_there_is_none(world: World) -> None:
+    async with world.worker() as worker:
+        actor = await woken(world, worker)
+        ask = SaveAsk(actor=actor, wait_ms=20_000)
+        world.store.error = StoreUnavailable("it is away")
+        with pytest.raises(DependencyAway, match="it is away"):
+            await worker.host.save(ask)
+        world.store.error = None
+        world.store.arrived.clear()
+        world.store.go.clear()
+        with pytest.raises(ActorBusy, match="in time"):
+            await worker.host.save(SaveAsk(actor=actor, wait_ms=50))
+        await world.store.arrived.wait()
+        async with asyncio.TaskGroup() as group:
+            leaving = group.create_task(worker.host.suspend(SuspendAsk(actor=actor)))
+            await until(lambda: worker.host.residents[actor].order is not None)
+            asked = group.create_task(_not_here(worker, ask))
+            await asyncio.sleep(0)
+            world.store.go.set()
+            await leaving
+            await asked
+        with pytest.raises(NotHere):
+            await worker.host.save(ask)
+
+
+async def _not_here(worker: TestWorker, ask: SaveAsk) -> None:
+    with pytest.raises(NotHere):
+        await worker.host.save(ask)
 
 
 async def test_p4_an_open_request_outlives_a_checkpoint_and_a_new_one_is_let_in_during_the_upload(

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lifecycle.messages import SuspendAsk, WakeAnswer, WakeAsk, Worker, WorkerStatus
+from lifecycle.messages import SaveAsk, SuspendAsk, WakeAnswer, WakeAsk, Worker, WorkerStatus
 from lifecycle.rpc.client import Callers, FarWorker
 from lifecycle.rpc.server import serving
 from lifecycle.trust import Address
@@ -31,7 +31,10 @@ class Refusing:
     async def suspend(self, ask: SuspendAsk) -> None:
         raise self._refuse("suspend")
 
-    async def evict(self) -> bool:
+    async def save(self, ask: SaveAsk) -> None:
+        raise self._refuse("save")
+
+    async def evict(self, namespace: str | None = None) -> bool:
         raise self._refuse("evict")
 
     async def logs(self, actor: ActorId, tail_bytes: int) -> bytes:

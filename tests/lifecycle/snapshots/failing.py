@@ -16,6 +16,11 @@ class FailingStore:
         self.plan: list[str] = []
         self.calls: list[str] = []
         self.hung = asyncio.Event()
+        self._go = asyncio.Event()
+
+    def release(self) -> None:
+        """What hangs goes on."""
+        self._go.set()
 
     async def _at(self, moment: str, call: str, key: str) -> None:
         if moment == "before":
@@ -26,8 +31,9 @@ class FailingStore:
         if wanted != call or part not in key:
             return
         if planned == "hang" and moment == "before":
+            del self.plan[0]
             self.hung.set()
-            await asyncio.Event().wait()
+            await self._go.wait()
         elif planned == moment:
             del self.plan[0]
             raise StoreUnavailable(f"failed {moment} {call}")

@@ -47,9 +47,17 @@ class Bench:
     async def collect(self, now: float, prefix: str = "") -> Collected:
         return await self.collector.collect(prefix, self.live, now)
 
+    async def save_small(self) -> Saved:
+        root = plant(self.where / "small", {"n": b"7"})
+        owner = SnapshotOwner(actor=ActorId("demo", "c1"), uid="u-1", epoch=1)
+        return await self.vault.save(owner, {"/data": root}, parent=None)
+
     async def restores(self, saved: Saved, seed: int, uid: str = "u-1") -> bool:
-        out = self.where / f"out-{uid}-{saved.id}"
-        await self.vault.restore("demo", uid, saved.id, {"/data": out})
+        return await self.restores_id(saved.id, seed, uid)
+
+    async def restores_id(self, name: str, seed: int, uid: str) -> bool:
+        out = self.where / f"out-{uid}-{name}"
+        await self.vault.restore("demo", uid, name, {"/data": out})
         return facts(out)["big"][3] == noise(seed)
 
 

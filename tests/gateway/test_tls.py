@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.egress.certs import Authority, make_authority
-from gateway.egress.tls import Tls
+from gateway.tls import Tls
 
 
 def _pair(tmp_path: Path, name: str = "a.test", verify: str = "a.test") -> tuple[Tls, Tls]:
@@ -21,7 +21,7 @@ def _pair(tmp_path: Path, name: str = "a.test", verify: str = "a.test") -> tuple
 def _carry(client: Tls, server: Tls, step: int = 100) -> tuple[bytes, bytes]:
     """(what the client read, what the server read) until nobody says anything."""
     got = [b"", b""]
-    while client.has_output or server.has_output:
+    while client.waiting or server.waiting:
         for number, (source, sink) in enumerate(((server, client), (client, server))):
             data = source.take()
             for at in range(0, len(data), step):

@@ -1,7 +1,7 @@
 """TLS without I/O: ciphertext in, plaintext out, and the reverse, over ssl.MemoryBIO.
 
-Driven by hand in the protocol that owns the socket it costs less than half of a loop's own TLS
-transport (facts/numbers.md).
+Driven by hand in the protocol that owns the socket. It takes the processor time of uvloop's TLS
+transport, but less memory, and each direction can be closed by itself.
 """
 
 import ssl
@@ -49,11 +49,13 @@ class Tls:
         return self._object.selected_alpn_protocol()
 
     @property
-    def has_output(self) -> bool:
-        return self._out.pending > 0
+    def waiting(self) -> int:
+        """Bytes that `take` would give."""
+        return self._out.pending
 
     def close(self) -> None:
-        """Say that we send no more; it is in `take` then."""
+        """Say that we send no more; it is in `take` then. What the peer sends can still be fed:
+        nothing whole of it may be left unread here, and `feed` leaves nothing."""
         try:
             self._object.unwrap()
         except (ssl.SSLError, ValueError):
