@@ -217,6 +217,49 @@ def test_p5_memory_that_is_woken_later_still_has_its_way_out(stage: Stage) -> No
     assert told["code"] in (7, 28), told
 
 
+@pytest.fixture(params=CLASSES[1:])
+def apart(request: pytest.FixtureRequest, stage: Stage) -> Actor:
+    """In a network of its own."""
+    if not IS_ROOT:
+        pytest.skip("only root gives an actor a network of its own")
+    return Actor(stage, request.param)
+
+
+def test_curl_that_ignores_the_proxy_is_led_to_it(apart: Actor) -> None:
+    plain = ("curl", "-sS", "--noproxy", "*", "-m", "20")
+    assert apart.said(*plain, "https://llm.test/hello") == "hello"
+    told = apart.run(*plain, "https://evil.example/")
+    assert told["code"] == 35 and "denied" in told["err"], told
+    told = apart.run(*plain, "http://evil.example/")
+    assert "opens no port 80" in told["out"], told
+
+
+def test_plain_sockets_are_led_there_too(apart: Actor) -> None:
+    program = r"""
+        import os, socket, ssl
+        context = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
+        plain = socket.create_connection(("llm.test", 443), 20)
+        sock = context.wrap_socket(plain, server_hostname="llm.test")
+        sock.sendall(b"GET /hello HTTP/1.0\r\nHost: llm.test\r\n\r\n")
+        said = b""
+        while piece := sock.recv(1000):
+            said += piece
+        print(said.split(b"\r\n\r\n")[1].decode(), end="")
+    """
+    assert apart.python(program) == "hello"
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="gVisor needs root")
+def test_an_address_is_no_way_around_the_name(stage: Stage) -> None:
+    one = Actor(stage, "gvisor")
+    at = ("curl", "-sS", "--noproxy", "*", "-m", "20", "--resolve", "llm.test:443:203.0.113.9")
+    assert one.said(*at, "https://llm.test/hello") == "hello"
+    told = one.run("curl", "-sSk", "--noproxy", "*", "-m", "20", "https://169.254.169.254/")
+    assert told["code"] == 35, told
+    told = one.run("curl", "-sS", "--noproxy", "*", "-m", "20", "http://203.0.113.9:81/")
+    assert told["code"] == 7, told
+
+
 def test_what_ignores_the_proxy_has_no_way_out_of_its_own_network(boxed: Actor) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root gives an actor a network of its own")
