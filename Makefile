@@ -7,7 +7,7 @@ DEV := .venv/.dev.stamp
 COMPILED := .venv/compiled
 SOURCES := $(shell find gateway lifecycle placement runtimes -type f -not -name '*.pyc')
 
-.PHONY: demo setup tools compiled test test-compiled check format model chaos fuzz loadtest bench profile bench-placement bench-wake bench-egress clean
+.PHONY: demo setup tools compiled test test-compiled check format model chaos fuzz loadtest bench profile bench-placement bench-wake bench-egress density clean
 .DEFAULT_GOAL := setup
 
 setup: $(RUN)
@@ -83,6 +83,9 @@ bench-wake: $(DEV)
 
 bench-egress: $(DEV)
 	@$(BIN)/python -m scripts.bench_egress $(ARGS)
+
+density: $(DEV)
+	@$(BIN)/python -m scripts.bench_density $(ARGS)
 
 clean:
 	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

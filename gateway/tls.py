@@ -5,6 +5,7 @@ transport, but less memory, and each direction can be closed by itself.
 """
 
 import ssl
+from typing import Any
 
 _READ = 256 * 1024
 
@@ -47,6 +48,11 @@ class Tls:
     def protocol(self) -> str | None:
         """What both ends chose by ALPN."""
         return self._object.selected_alpn_protocol()
+
+    @property
+    def certificate(self) -> dict[str, Any]:
+        """The peer's, as the ssl module tells it; empty where none was verified."""
+        return self._object.getpeercert() or {}
 
     @property
     def waiting(self) -> int:

@@ -149,6 +149,7 @@ def _template(document: TemplateDocument) -> Template:
         wake_queue=_count(spec.wake.queue, 1, 65536, "spec.wake.queue"),
         scope=spec.snapshot.scope,
         fallback=spec.snapshot.fallback,
+        golden=spec.snapshot.golden,
         create_on_request=spec.create.on_request,
         waiting_page=spec.wake.waiting_page,
         egress_policy=_label(spec.egress.policy, "spec.egress.policy"),

@@ -84,6 +84,8 @@ class SnapshotForm(_Form, frozen=True, kw_only=True):
     scope: Literal["auto", "data", "full"] = "auto"
     fallback: Literal["refuse", "data"] = "refuse"
     """When the memory of a snapshot cannot go on: `data` starts the program anew from its files."""
+    golden: bool = False
+    """New actors go on from a snapshot that was made when the template first became ready."""
     every: Duration = msgspec.field(default_factory=lambda: Duration(0))
     """0s: only when the actor is suspended."""
 

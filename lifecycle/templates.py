@@ -57,6 +57,8 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     fallback: str = "refuse"
     """When a snapshot's memory cannot go on where the actor is woken: `refuse`, or `data`, to start
     the program anew from its files."""
+    golden: bool = False
+    """New actors go on from a snapshot of the template just after it first became ready."""
     create_on_request: bool = False
     waiting_page: bool = False
     egress_policy: str = "default"

@@ -9,9 +9,11 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lifecycle.host.golden import is_needed
 from lifecycle.roster import Roster
 from lifecycle.snapshots.base import StoreError
 from lifecycle.snapshots.collect import Collected, Collector
+from placement.catalog import Catalog
 from placement.errors import PlacementError
 from placement.leases import boot_time
 from placement.listing import Listing
@@ -36,6 +38,7 @@ class Upkeep:
         listing: Listing,
         roster: Roster,
         collector: Collector,
+        catalog: Catalog,
         settings: UpkeepSettings | None = None,
         clock: Callable[[], float] = boot_time,
     ) -> None:
@@ -43,6 +46,7 @@ class Upkeep:
         self._listing = listing
         self._roster = roster
         self._collector = collector
+        self._catalog = catalog
         self._settings = settings or UpkeepSettings()
         self._clock = clock
 
@@ -73,8 +77,14 @@ class Upkeep:
         if missing:
             log.warning("names were missing in the index", extra={"count": missing})
         needed = await self._needed()
+        digests: dict[str, set[str]] = {}
+        for template in await self._catalog.list():
+            digests.setdefault(template.namespace, set()).add(template.digest)
 
-        async def live(_namespace: str, uid: str) -> tuple[str, ...] | None:
+        async def live(namespace: str, uid: str) -> tuple[str, ...] | None:
+            if (is_golden := is_needed(namespace, uid, digests)) is not None:
+                # Made anew by whoever wants it; what actors share with it they hold by their marks.
+                return None if is_golden else ()
             # Of an actor that the table does not know nothing is removed here: a table that was
             # lost or is the wrong one must not cost the snapshots. Deletes remove their own.
             return needed.get(uid)

@@ -50,5 +50,9 @@ def lease_key(worker: str) -> str:
     return f"rouse:l:{{{worker}}}"
 
 
+def errand_key(name: str) -> str:
+    return f"rouse:e:{{{name}}}"
+
+
 def worker_key(worker: str) -> str:
     return f"rouse:w:{{{worker}}}"

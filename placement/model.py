@@ -147,6 +147,7 @@ class ActorRecord:
     policy: str | None = None
     """JSON of per-actor overrides (idle, egress); opaque here."""
     created_ms: int = 0
+    """Unix milliseconds, to the second."""
     active_ms: int = 0
     """Unix milliseconds of its last activity, as of the last transition."""
 

@@ -75,7 +75,9 @@ class Table:
         """A suspended actor, with `snapshot` to wake from; its uid is the call's id. EXISTS comes
         with the record that has the name."""
         call = call or new_uid()
-        answer = await self._run(Operation.CREATE, actor, call, template, snapshot, policy)
+        answer = await self._run(
+            Operation.CREATE, actor, call, template, wire.pack_snapshot(snapshot), policy
+        )
         if answer.is_done:
             await self._index(actor, call)
         return answer
@@ -133,7 +135,12 @@ class Table:
         self, fence: Fence, *, snapshot: str, active_ms: int, call: str | None = None
     ) -> Answer:
         return await self._run(
-            Operation.CHECKPOINTED, fence.actor, call, *_fence(fence), snapshot, str(active_ms)
+            Operation.CHECKPOINTED,
+            fence.actor,
+            call,
+            *_fence(fence),
+            wire.pack_snapshot(snapshot),
+            str(active_ms),
         )
 
     async def begin_suspend(self, fence: Fence, *, call: str | None = None) -> Answer:
@@ -159,7 +166,7 @@ class Table:
             fence.actor,
             call,
             *_fence(fence),
-            snapshot,
+            wire.pack_snapshot(snapshot),
             str(active_ms),
             reason,
         )
@@ -228,7 +235,7 @@ class Table:
             raise TableUnavailable(actor, call, str(error)) from error
 
     async def _run(
-        self, operation: Operation, actor: ActorId, call: str | None, *own: str | None
+        self, operation: Operation, actor: ActorId, call: str | None, *own: str | bytes | None
     ) -> Answer:
         call = call or new_uid()
         arguments = wire.encode((call, *_STATES[operation], keys.CHANGES, *own))
@@ -258,7 +265,7 @@ def _seen(record: ActorRecord | None) -> tuple[str, str]:
     return ("", "0") if record is None else (record.uid, str(record.revision))
 
 
-def _known(mine: ActorRecord) -> tuple[str | None, ...]:
+def _known(mine: ActorRecord) -> tuple[str | bytes | None, ...]:
     counts = (mine.created_ms, mine.active_ms, mine.failures)
     return (
         mine.uid,
@@ -266,7 +273,7 @@ def _known(mine: ActorRecord) -> tuple[str | None, ...]:
         str(mine.revision),
         mine.worker,
         mine.template,
-        mine.snapshot,
+        wire.pack_snapshot(mine.snapshot),
         mine.policy,
         *map(str, counts),
         mine.reason,

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from runtimes import bwrap, limits, netns, trial, userns, view
+from runtimes import bwrap, landlock, limits, netns, seccomp, trial, userns, view
 from runtimes.base import (
     Capabilities,
     Endpoint,
@@ -102,8 +102,7 @@ class Bubblewrap:
                 for name in spec.ports:
                     ports[name] = self._ports.take()
                     sandbox.record.ports.append(ports[name])
-            outer, inner = await in_thread(lambda: self._launch(binary, spec, sandbox, ports))
-            where = (inner.pid, netns.inode(inner.pid)) if self._privileged else (None, None)
+            outer, *where = await in_thread(lambda: self._launch(binary, spec, sandbox, ports))
             return self._sandboxes.keep(
                 sandbox,
                 Handle(
@@ -154,7 +153,8 @@ class Bubblewrap:
 
     def _launch(
         self, binary: Path, spec: SandboxSpec, sandbox: Sandbox, ports: Mapping[str, int]
-    ) -> tuple[Pid, Pid]:
+    ) -> tuple[Pid, int | None, int | None]:
+        """bwrap's pid; a process in the sandbox's own network, and the number of that."""
         data = list(spec.durable)
         env = compose(
             actor=spec.actor,
@@ -176,21 +176,31 @@ class Bubblewrap:
             extra_pids=HOLDERS,
         )
 
+        network: list[int] = []
+
+        def at_gate(pid: int) -> None:
+            limits.apply(pid, bounds)
+            if self._privileged:
+                # Asked here: the program may have ended before anybody could ask later.
+                network.append(netns.inode(pid))
+
         output = open_for_actor(sandbox.record.fifo)
         try:
-            return bwrap.launch(
+            outer, inner = bwrap.launch(
                 binary,
                 self._options(spec, user),
                 spec.command,
                 env=env,
                 account=f"actor:x:{user}:{user}:actor:{env['HOME']}:/bin/sh\n",
                 user_namespace=self._user_namespace() if self._privileged else None,
+                filters=seccomp.filters().programs,
                 output=output,
                 began=lambda process: self._sandboxes.began(sandbox, process, spared=True),
-                at_gate=lambda pid: limits.apply(pid, bounds),
+                at_gate=at_gate,
             )
         finally:
             os.close(output)
+        return (outer, inner.pid, network[0]) if network else (outer, None, None)
 
     def _options(self, spec: SandboxSpec, user: int) -> list[str]:
         shown = [*view.python(), *spec.read_only]
@@ -211,6 +221,7 @@ class Bubblewrap:
             *view.system(),
             *(() if self._privileged else view.network_files()),
             *view.devices(spec.resources.memory_bytes),
+            *(view.settings() if os.geteuid() == 0 and not self._privileged else ()),
             *view.read_only(shown, hidden=[*self._hidden, spec.directory.parent]),
             *view.for_actors(spec.shown),
             *view.durable(spec.durable),
@@ -239,8 +250,15 @@ class Bubblewrap:
 
     def _keeps(self) -> tuple[str, ...]:
         controllers = self._tree.controllers if self._tree is not None else frozenset()
+        no_filter, no_domain = seccomp.filters().why_not, landlock.why_not()
         return (
             "own mounts, processes, IPC and host name; system read-only; no capabilities",
+            f"NO filter of system calls: {no_filter}"
+            if no_filter
+            else "system calls by an allow list (seccomp)",
+            f"no landlock: {no_domain}"
+            if no_domain
+            else "no signal and no abstract socket out of the sandbox (landlock)",
             "own network and user id"
             if self._privileged
             else "shares the host's network and the worker's user id (the worker is not root)",

@@ -6,6 +6,7 @@ not for a bwrap that may be root.
 """
 
 import contextlib
+import functools
 import importlib.util
 import os
 import select
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from runtimes import procfs
+from runtimes import landlock, procfs
 from runtimes.base import RuntimeFailure
 from runtimes.procfs import Pid
 from runtimes.spawn import spawn
@@ -49,6 +50,7 @@ def launch(
     env: Mapping[str, str],
     account: str,
     user_namespace: int | None,
+    filters: Sequence[bytes] = (),
     output: int,
     began: Callable[[Pid], None],
     at_gate: Callable[[int], None],
@@ -57,7 +59,8 @@ def launch(
 
     `began` hears of each process as soon as there is one; `at_gate` gets the pid of process 1
     while nothing of the actor runs: limits set now hold from its first instruction. `account` is
-    the sandbox's /etc/passwd; bwrap waits for its last byte, which makes it the gate.
+    the sandbox's /etc/passwd; bwrap waits for its last byte, which makes it the gate. `filters`:
+    seccomp programs, which bwrap loads as the last thing before the program.
     """
     with contextlib.ExitStack() as stack:
         info, info_end = _pipe(stack)
@@ -69,22 +72,27 @@ def launch(
             # the one of the user namespace; a namespace cannot be read, so it does not block.
             words += ["--userns", str(user_namespace), "--block-fd", str(user_namespace)]
             keep.append(user_namespace)
+        for program in filters:
+            compiled = stack.enter_context(_memory_file(program))
+            words += ["--add-seccomp-fd", str(compiled.fileno())]
+            keep.append(compiled.fileno())
         words += ["--info-fd", str(info_end.fileno())]
         words += ["--ro-bind-data", str(gate_end.fileno()), "/etc/passwd"]
         words += ["--remount-ro", "/", "--clearenv"]
         for name, value in env.items():
             words += ["--setenv", name, value]
-        arguments = stack.enter_context(_memory_file(words))
+        text = b"".join(os.fsencode(word) + b"\0" for word in words)
+        arguments = stack.enter_context(_memory_file(text))
         keep.append(arguments.fileno())
-        outer = procfs.identify(
-            spawn(
-                [str(bwrap), "--args", str(arguments.fileno()), "--", *command],
-                env={},
-                cwd=Path("/"),
-                output=output,
-                keep=keep,
-            )
+        begin = functools.partial(
+            spawn,
+            [str(bwrap), "--args", str(arguments.fileno()), "--", *command],
+            env={},
+            cwd=Path("/"),
+            output=output,
+            keep=keep,
         )
+        outer = procfs.identify(begin() if landlock.why_not() else landlock.confined(begin))
         began(outer)
         info_end.close()
         gate_end.close()
@@ -110,9 +118,9 @@ def _pipe(stack: contextlib.ExitStack) -> tuple[FileIO, FileIO]:
     )
 
 
-def _memory_file(words: Sequence[str]) -> FileIO:
+def _memory_file(content: bytes) -> FileIO:
     made = FileIO(os.memfd_create("rouse-bwrap", os.MFD_CLOEXEC), "rb+")
-    made.write(b"".join(os.fsencode(word) + b"\0" for word in words))
+    made.write(content)
     made.seek(0)
     return made
 

@@ -1,22 +1,22 @@
 """One cgroup (version 2) per sandbox: freeze, kill, count and limit all its processes as one.
 
 A cgroup without controllers still freezes, kills and counts CPU time; `memory`, `cpu` and `pids`
-are limited where the controllers can be handed down to us. Everything here is a file operation
-that the kernel answers at once; only `freeze` and `remove` wait.
+are limited where the controllers can be handed down to us, or are in version 1. Everything here is
+a file operation that the kernel answers at once; only `freeze` and `remove` wait.
 """
 
 import asyncio
 import contextlib
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from runtimes import cgroups_v1
 from runtimes.base import Resources, RuntimeFailure
 from runtimes.procfs import PAGE_BYTES, PROC
 
-CONTROLLERS = ("cpu", "memory", "pids")
-CPU_PERIOD_US = 100_000
 FREEZE_WAIT_S = 5.0
 
 
@@ -25,10 +25,14 @@ class Cgroup:
     """The cgroup of one sandbox."""
 
     path: Path
+    beside: cgroups_v1.Groups | None = None
+    """What limits it where version 2 does not."""
 
     def join(self, pid: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             (self.path / "cgroup.procs").write_text(str(pid))
+        if self.beside is not None:
+            self.beside.join(pid)
 
     def pids(self) -> list[int]:
         try:
@@ -78,9 +82,13 @@ class Cgroup:
         try:
             return int((self.path / "memory.current").read_text())
         except OSError:
+            # Not what version 1 counts: without a limit there is no group there.
             return sum(resident_bytes(pid) for pid in self.pids())
 
     def saw_oom(self) -> bool:
+        there = self.beside.memory if self.beside is not None else None
+        if there is not None and there.saw_oom():
+            return True
         return int(_flat(self.path / "memory.events").get("oom_kill", "0")) > 0
 
     def remove(self) -> bool:
@@ -88,10 +96,10 @@ class Cgroup:
         try:
             self.path.rmdir()
         except FileNotFoundError:
-            return True
+            pass
         except OSError:
             return False
-        return True
+        return self.beside is None or self.beside.remove()
 
     def _events(self) -> dict[str, str]:
         return _flat(self.path / "cgroup.events")
@@ -103,13 +111,26 @@ class Tree:
 
     base: Path
     controllers: frozenset[str]
+    """Of either version."""
+    beside: Mapping[str, Path] = field(default_factory=dict)
+    """Controllers of version 1, and where groups of theirs are made."""
 
     def at(self, slug: str) -> Cgroup:
-        return Cgroup(path=self.base / slug)
+        groups = cgroups_v1.Groups(places=self.beside, slug=slug) if self.beside else None
+        return Cgroup(path=self.base / slug, beside=groups)
+
+    def with_version_1(self) -> "Tree":
+        """With the limits that only version 1 has here."""
+        found = {
+            name: place for name, place in cgroups_v1.find().items() if name not in self.controllers
+        }
+        return replace(self, controllers=self.controllers | set(found), beside=found)
 
     def create(self, slug: str, resources: Resources) -> Cgroup:
         made = self.at(slug)
         made.path.mkdir(exist_ok=True)
+        if made.beside is not None:
+            made.beside.create(resources)
         limits = {
             ("memory", "memory.max"): resources.memory_bytes,
             # Swap would let a memory bomb live on at the disk's expense.
@@ -117,10 +138,10 @@ class Tree:
             ("pids", "pids.max"): resources.pids,
             ("cpu", "cpu.max"): None
             if resources.cpu is None
-            else f"{max(1_000, int(resources.cpu * CPU_PERIOD_US))} {CPU_PERIOD_US}",
+            else f"{cgroups_v1.quota_us(resources.cpu)} {cgroups_v1.CPU_PERIOD_US}",
         }
         for (controller, name), value in limits.items():
-            if value is None or controller not in self.controllers:
+            if value is None or controller not in self.controllers or controller in self.beside:
                 continue
             # memory.swap.max is missing where the kernel does not account swap.
             with contextlib.suppress(FileNotFoundError):
@@ -172,7 +193,7 @@ def _candidates(mount: Path) -> list[Path]:
 
 def _hand_down(base: Path) -> frozenset[str]:
     for parent in (base.parent, base):
-        for name in CONTROLLERS:
+        for name in cgroups_v1.CONTROLLERS:
             # Refused where the parent has processes of its own, or lacks the controller.
             with contextlib.suppress(OSError):
                 (parent / "cgroup.subtree_control").write_text(f"+{name}")
@@ -180,7 +201,7 @@ def _hand_down(base: Path) -> frozenset[str]:
         enabled = (base / "cgroup.subtree_control").read_text().split()
     except OSError:
         enabled = []
-    return frozenset(enabled) & frozenset(CONTROLLERS)
+    return frozenset(enabled) & frozenset(cgroups_v1.CONTROLLERS)
 
 
 def resident_bytes(pid: int) -> int:

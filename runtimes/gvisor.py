@@ -84,7 +84,7 @@ class Gvisor:
             survives_worker=True,
             keeps=(
                 "own kernel (systrap), mounts, processes and network; system read-only",
-                "memory in snapshots; freeze and kill by cgroup",
+                "memory in snapshots; freeze by its own kernel, kill by cgroup",
                 "memory by cgroup" if self._is_memory_limited else "no limit of memory",
                 "cpu share by cgroup" if "cpu" in controllers else "no limit of CPU share",
             ),
@@ -199,7 +199,6 @@ class Gvisor:
         with images.fresh(into) as files:
             await self._sittings.pause(sitting)
             await sitting.call(_CHECKPOINT, images.SAVE, files)
-            await sitting.seat.cgroup.freeze()
 
     def _create(self, spec: SandboxSpec, seat: Seat, *, is_laid: bool) -> Pid:
         env = self._environment(spec)

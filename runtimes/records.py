@@ -28,8 +28,10 @@ class Record(msgspec.Struct, kw_only=True):
     seat: str | None = None
     """Name of the seat it sits in (gvisor): what was made for it beside its own directory."""
     is_paused: bool = False
-    """Its program may be stopped by a call that no cgroup shows (gvisor): from before that call
-    until it is known to run again."""
+    """Its program is stopped by a call that no cgroup shows (gvisor)."""
+    is_turning: bool = False
+    """That call, or the one that ends it, was begun and has not been answered: how the program
+    stands, nobody knows."""
     handle: Handle | None = None
     """None until the start is complete: what has none can only be ended."""
 

@@ -19,13 +19,14 @@ async def survey(root: Path, hidden: Sequence[Path] = ()) -> dict[RuntimeClass, 
     worker's own directory for them; a driver's records are below it. `hidden`: what else of rouse's
     no actor may see (its data directory)."""
     tree = await in_thread(find_tree)
+    limits = None if tree is None else tree.with_version_1()
     ports = Ports()
     return {
         RuntimeClass.GVISOR: Gvisor(root / "gvisor", tree=tree, hidden=hidden),
         RuntimeClass.BUBBLEWRAP: Bubblewrap(
-            root / "bubblewrap", tree=tree, ports=ports, hidden=hidden
+            root / "bubblewrap", tree=limits, ports=ports, hidden=hidden
         ),
-        RuntimeClass.PROCESS: Process(root / "process", tree=tree, ports=ports),
+        RuntimeClass.PROCESS: Process(root / "process", tree=limits, ports=ports),
     }
 
 

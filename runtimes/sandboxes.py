@@ -244,8 +244,14 @@ class Sandboxes:
         return sandbox
 
     def _from(self, record: Record) -> Sandbox:
-        group = None if record.cgroup is None else cgroups.Cgroup(path=Path(record.cgroup))
-        return Sandbox(record=record, cgroup=group)
+        if record.cgroup is None:
+            return Sandbox(record=record, cgroup=None)
+        path, known = Path(record.cgroup), self._tree.at(record.slug) if self._tree else None
+        # Another tree than ours: an earlier worker stood elsewhere, or was another user.
+        return Sandbox(
+            record=record,
+            cgroup=known if known and known.path == path else cgroups.Cgroup(path=path),
+        )
 
     def _attend(self, sandbox: Sandbox, handle: Handle) -> None:
         record = sandbox.record

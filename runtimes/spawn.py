@@ -54,7 +54,11 @@ def spawn(
 async def in_thread(call: Callable[[], T]) -> T:
     """Run a blocking piece in a thread. A cancel waits for its end and then passes on, so that
     whoever cleans up after it finds all that it made."""
-    future = asyncio.get_running_loop().run_in_executor(None, call)
+    return await to_its_end(asyncio.get_running_loop().run_in_executor(None, call))
+
+
+async def to_its_end(future: asyncio.Future[T]) -> T:
+    """Its result. A cancel waits for it and then passes on."""
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:

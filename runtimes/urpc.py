@@ -41,6 +41,51 @@ async def call(path: Path, method: str, argument: object, files: Sequence[int] =
     raise ConnectionResetError(f"the sandbox ended under {method}")
 
 
+def asked(path: Path, method: str, within_s: float) -> asyncio.Future[Any]:
+    """The answer to come, for a call that must not be given up half way: it comes, or fails, by
+    itself, whoever waits for it. Raises OSError when there is no such sandbox."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[Any] = loop.create_future()
+    peer = connect(path)
+    heard = bytearray()
+
+    def is_over(error: Exception | None, value: Any = None) -> None:
+        loop.remove_reader(peer.fileno())
+        peer.close()
+        timer.cancel()
+        if answer.cancelled():
+            return
+        if error is None:
+            answer.set_result(value)
+        else:
+            answer.set_exception(error)
+
+    def readable() -> None:
+        try:
+            chunk = peer.recv(CHUNK_BYTES)
+            heard.extend(chunk)
+            found = read(bytes(heard))
+            if found is not None:
+                is_over(None, result(method, found))
+            elif not chunk:
+                is_over(ConnectionResetError(f"the sandbox ended under {method}"))
+        except BlockingIOError:
+            return
+        except (OSError, RuntimeFailure) as error:
+            is_over(error)
+
+    timer = loop.call_later(within_s, lambda: is_over(TimeoutError()))
+    try:
+        # Some dozens of bytes, into an empty buffer: they go at once.
+        ask(peer, method, None)
+    except OSError:
+        timer.cancel()
+        peer.close()
+        raise
+    loop.add_reader(peer.fileno(), readable)
+    return answer
+
+
 def connect(path: Path) -> socket.socket:
     """A non-blocking connection, made at once: the other end need not accept it first."""
     peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)

@@ -30,6 +30,11 @@ ETC = (
     "timezone",
 )
 """Nothing in here is secret on a sane host: no keys, no accounts, no configuration of services."""
+JAVA = "java-*-openjdk"
+"""Where Debian keeps what a JVM reads at its start, its defaults of security among it."""
+MASKED = ("interrupts", "keys", "latency_stats", "sched_debug")
+"""What anybody may read in /proc and what knows no namespaces: descriptions of keys, and how busy
+whom keeps the machine. bwrap itself makes what can be written read-only; the rest is root's."""
 TEMPORARY_BYTES = 256 << 20
 """Size of /tmp where the template limits no memory: it is memory."""
 
@@ -42,7 +47,7 @@ def system() -> list[str]:
             options += ["--symlink", os.readlink(path), str(path)]
         elif path.is_dir():
             options += ["--ro-bind", str(path), str(path)]
-    for name in ETC:
+    for name in (*ETC, *(found.name for found in Path("/etc").glob(JAVA))):
         # Bound through links: what /etc names may stand elsewhere.
         options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     # Where a distribution keeps its programs in a store of its own.
@@ -64,13 +69,24 @@ def devices(memory_bytes: int | None) -> list[str]:
     size = str(min(memory_bytes or TEMPORARY_BYTES, TEMPORARY_BYTES))
     open_to_all = ["--perms", "1777", "--size", size, "--tmpfs"]
     return [
-        *("--proc", "/proc", "--dev", "/dev"),
+        *("--proc", "/proc", *_masks(), "--dev", "/dev"),
         *(*open_to_all, "/dev/shm"),
         # The rest of /dev is a tmpfs too, without a bound of its own.
         *("--remount-ro", "/dev"),
         *(*open_to_all, "/tmp"),
         *(*open_to_all, "/var/tmp"),
     ]
+
+
+def _masks() -> list[str]:
+    # A device that cannot be opened there: refused, not empty.
+    paths = [path for name in MASKED if os.path.exists(path := f"/proc/{name}")]
+    return [word for path in paths for word in ("--ro-bind", "/dev/null", path)]
+
+
+def settings() -> list[str]:
+    """The kernel's settings read-only, for who is root outside: to root they are plain files."""
+    return ["--ro-bind", "/proc/sys", "/proc/sys"]
 
 
 def python() -> list[Path]:

@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("gateway", "lifecycle", "placement", "runtimes", "loadtest")
 # Rooms of tests that mirror no one file: contracts of seams, interleavings, the started product.
-ROOMS = ("chaos", "contract", "model", "races", "system")
+ROOMS = ("chaos", "contract", "model", "programs", "races", "system")
 # Tested through what they join: entry points, and wiring that only a started product can show.
 THROUGH_SYSTEM = {
     "gateway/__main__.py",

@@ -2,13 +2,16 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
 from gateway import places
 from gateway.cli.failures import USAGE, Failure
+
+if TYPE_CHECKING:
+    from gateway.egress.config.values import Source
 
 app = typer.Typer(help="What actors may send out.", no_args_is_help=True)
 
@@ -29,6 +32,8 @@ def validate(
     except NotUnderstood as error:
         raise Failure(f"{file}: {error}") from error
     counts = ", ".join(f"{number} {what}" for what, number in document.summary.items())
+    for warning in document.warnings:
+        typer.echo(f"{file}: warning: {warning}")
     typer.echo(f"{file}: good ({counts})")
 
 
@@ -39,6 +44,10 @@ def check(
     actor: Annotated[str, typer.Option("--actor", help="NAMESPACE/NAME.")],
     template: Annotated[str, typer.Option("--template", help="The actor's template.")] = "",
     method: Annotated[str, typer.Option("-X", "--method", help="HTTP method.")] = "GET",
+    header: Annotated[
+        list[str] | None, typer.Option("-H", "--header", help="NAME: VALUE, as it would send it.")
+    ] = None,
+    body: Annotated[str, typer.Option("-d", "--data", help="The body it would send.")] = "",
 ) -> None:
     """Say what would become of a call and why, without making it."""
     from gateway.egress.ask import Actor
@@ -51,7 +60,10 @@ def check(
     try:
         document = read(file.read_bytes(), os.environ)
         who = Actor(namespace=namespace, name=name, template=template)
-        verdict = explain(document, who, method, url)
+        verdict = explain(
+            document, who, method, url, fields=_fields(header or []), body=body.encode(),
+            text=_text,
+        )  # fmt: skip
     except OSError as error:
         raise Failure(f"{file}: {error.strerror}") from error
     except ValueError as error:
@@ -60,6 +72,26 @@ def check(
         typer.echo(step)
     typer.echo(f"allowed: {'yes' if verdict.allowed else 'no'}")
     raise typer.Exit(0 if verdict.allowed else 1)
+
+
+def _fields(given: list[str]) -> list[tuple[str, str]]:
+    pairs = [each.partition(":") for each in given]
+    for name, colon, _value in pairs:
+        if not colon or not name.strip():
+            raise Failure(f"--header: {name[:40]} is not NAME: VALUE", code=USAGE)
+    return [(name.strip().lower(), value.strip()) for name, _colon, value in pairs]
+
+
+def _text(source: "Source") -> str:
+    """What callers are checked with, where it is a file or stands in the document."""
+    if source.value is not None:
+        return source.value
+    if source.file is None:
+        raise LookupError("it is fetched by the worker")
+    try:
+        return source.file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LookupError(str(error)) from error
 
 
 @app.command("log")

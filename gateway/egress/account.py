@@ -1,6 +1,7 @@
 """Account: what one exchange is counted and told as: its bytes, what its LLM call used and cost,
 and its line in the access log, once, at its end."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,12 @@ class Account:
     def __repr__(self) -> str:
         return f"<Account {self.bytes_out} out, {self.bytes_in} in>"
 
+    def use(self, plan: "Plan") -> None:
+        """It is tried once more, perhaps with another provider."""
+        self._plan = plan
+        if self.call is not None and plan.forward.backend.provider:
+            self.call = replace(self.call, provider=plan.forward.backend.provider)
+
     def listen(self, head: "AnswerHead") -> None:
         """The answer of a call begins."""
         if self.call is None:
@@ -70,7 +77,7 @@ class Account:
 
     def _charge(self, call: Call, usage: Usage, cost: Decimal | None) -> None:
         parts, plan, document = self._parts, self._plan, self._policy.document
-        parts.metering.count(call, usage, cost)
+        parts.metering.count(call, usage, cost, removed=document.metrics.removed)
         plan.decider.charge(plan.forward, usage.total, parts.now)
         if document.budgets:
             charge = parts.metering.charge(document, plan.ask, usage, cost)
@@ -80,7 +87,19 @@ class Account:
         self, decision: str, status: int, reason: str, usage: Usage, cost: Decimal | None
     ) -> None:
         ask, forward = self._plan.ask, self._plan.forward
-        self._parts.metering.decisions[decision, ""] += 1
+        metering, document = self._parts.metering, self._policy.document
+        metering.decisions[decision, ""] += 1
+        ask.said["response"] = {"code": status}
+        if self.call is not None:
+            ask.said["llm"] = {
+                "provider": self.call.provider,
+                "responseModel": usage.model,
+                "inputTokens": usage.input,
+                "outputTokens": usage.output,
+                "totalTokens": usage.total,
+                "cost": float(cost or 0),
+            }
+        metering.label(document.metrics, decision, ask)
         line = Line(
             at=now_text(),
             actor=ask.actor.id,

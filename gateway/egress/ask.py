@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.egress.holding import Lease
 
 Fields = list[tuple[str, str]]
 
@@ -65,6 +69,22 @@ class Ask:
     """As they came, names lower-cased."""
     source: tuple[str, int] = ("", 0)
     connect_fields: Fields = field(default_factory=list)
+    body: bytes | None = None
+    """Whole, once the decision asked for it."""
+    raw_size: int = 0
+    """Of the body, as it came with its framing."""
+    lease: "Lease | None" = None
+    """For what is held of the body."""
+    is_sent: bool = False
+    """An exchange has it now, and gives the lease back at its end."""
+    part: bytes = b""
+    """Its beginning, where that was enough."""
+    said: dict[str, object] = field(default_factory=dict)
+    """What the decision found out, by the name that expressions see it under."""
+    models: tuple[str, ...] | None = None
+    """Which models its API key is for; None: there is no such limit."""
+    token: str | None = field(default=None, repr=False)
+    """The JWT that was found good, and taken out."""
 
     @property
     def path(self) -> str:
@@ -80,6 +100,14 @@ class Ask:
         default = 443 if self.scheme == "https" else 80
         return host if self.port == default else f"{host}:{self.port}"
 
+    def let_go(self) -> None:
+        if self.lease is not None:
+            self.lease.give_back()
+
+    def replace_fields(self, fields: Fields) -> None:
+        self.fields = fields
+        self.__dict__.pop("headers", None)
+
     @cached_property
     def headers(self) -> dict[str, str]:
         """Repeated ones joined, as RFC 9110, section 5.3, allows."""
@@ -89,13 +117,13 @@ class Ask:
     def memo(self) -> dict[object, object]:
         return self.actor.memo
 
-    def root(self, name: str) -> dict[str, object] | None:
+    def root(self, name: str) -> object | None:
         """What expressions see under this name."""
         match name:
             case "actor":
                 return self.actor.values()
             case "request":
-                return {
+                seen: dict[str, object] = {
                     "method": self.method,
                     "uri": self.url,
                     "host": self.authority,
@@ -104,6 +132,9 @@ class Ask:
                     "pathAndQuery": self.target,
                     "headers": self.headers,
                 }
+                if self.body is not None:
+                    seen["body"] = self.body
+                return seen
             case "source":
                 return {
                     "address": self.source[0],
@@ -113,7 +144,7 @@ class Ask:
             case "destination":
                 return {"address": self.host, "port": self.port, "hostname": self.host}
             case _:
-                return None
+                return self.said.get(name)
 
 
 _NEVER_SEEN = ("proxy-authorization",)

@@ -16,7 +16,7 @@ from gateway.ingress.codec.grammar import MAX_HEAD, Malformed, check_unfinished
 from gateway.ingress.codec.request import scan_fields
 
 if TYPE_CHECKING:
-    from gateway.egress.deciding import Opening
+    from gateway.egress.connecting import Opening
     from gateway.ingress.codec.request import RequestHead
 
 _CONNECT = re.compile(rb"CONNECT ([\x21-\x7e]{1,300}) HTTP/1\.[01]")

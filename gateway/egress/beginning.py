@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING
 from gateway.egress import asked, deciding, hosts, opening, repeating
 from gateway.egress import plan as plans
 from gateway.egress.ask import Ask, Fields, Way, fields_of
+from gateway.egress.gathering import ActorLeft, gather
+from gateway.egress.needs import Pending, begun
 from gateway.egress.refusals import Answer, Refusal, Refused
 
 if TYPE_CHECKING:
     from gateway.egress.client import ClientConnection
-    from gateway.egress.deciding import Forward
+    from gateway.egress.forwarding import Forward
     from gateway.egress.parts import Parts
     from gateway.egress.policies import Policy
     from gateway.egress.seams import Caller
     from gateway.ingress.codec.request import RequestHead
+
+_LONGEST_S = 120.0
+"""For a decision to wait for all that it needs."""
 
 
 def begin(client: "ClientConnection", raw: bytes, head: "RequestHead") -> None:
@@ -24,7 +29,9 @@ def begin(client: "ClientConnection", raw: bytes, head: "RequestHead") -> None:
         ask = _ask(client, raw, head)
         policy = policy_of(client.parts, client.caller)
         found = _decided_on(client, policy, ask, head)
-        if isinstance(found, Answer):
+        if isinstance(found, Pending):
+            client.decide(_decide_later(client, raw, head, ask, policy, found), "decide")
+        elif isinstance(found, Answer):
             client.answer(found, head, ask, policy)
         elif _must_wait(client.parts, policy, found, ask):
             client.decide(_start_later(client, raw, head, ask, policy, found), "decide slowly")
@@ -84,7 +91,7 @@ def _ask_of(client: "ClientConnection", what: asked.Asked, method: str, fields: 
 
 def _decided_on(
     client: "ClientConnection", policy: "Policy", ask: Ask, head: "RequestHead"
-) -> "Forward | Answer":
+) -> "Forward | Answer | Pending[Forward | Answer]":
     """Raises Refusal."""
     parts, siblings, named = client.parts, client.parts.siblings, head.fields.named
     if client.opening is not None:
@@ -95,12 +102,69 @@ def _decided_on(
         return siblings.forward(ask, policy.document.actors, named, open_calls)
     else:
         listeners = policy.decider.listeners_for(ask)
-    return policy.decider.decide(ask, listeners, named, parts.now)
+    return begun(policy.decider.steps(ask, listeners, named, parts.now))
+
+
+async def _decide_later(
+    client: "ClientConnection",
+    raw: bytes,
+    head: "RequestHead",
+    ask: Ask,
+    policy: "Policy",
+    pending: "Pending[Forward | Answer]",
+) -> None:
+    try:
+        await _decide(client, raw, head, ask, policy, pending)
+    finally:
+        if not ask.is_sent:
+            ask.let_go()
+
+
+async def _decide(
+    client: "ClientConnection",
+    raw: bytes,
+    head: "RequestHead",
+    ask: Ask,
+    policy: "Policy",
+    pending: "Pending[Forward | Answer]",
+) -> None:
+    """What the decision itself has to wait for. It is a call of the actor's, too (P5)."""
+    caller, parts = client.caller, client.parts
+    assert caller is not None
+    client.expires = parts.now + _LONGEST_S
+    found: Forward | Answer | Refusal
+    caller.begin_call()
+    try:
+        found = await pending.finish(
+            lambda need: parts.waiting.meet(
+                need, parts, policy, ask, lambda most: gather(client, head, ask, most)
+            )
+        )
+    except ActorLeft:
+        client.abort()
+        return
+    except Refusal as refusal:
+        found = refusal
+    finally:
+        caller.end_call()
+    # Meanwhile it may have left, or been suspended (then its connections were cut).
+    if not client.is_open or not caller.is_here():
+        client.abort()
+        return
+    if not isinstance(found, Answer | Refusal):
+        await _start_later(client, raw, head, ask, policy, found)
+        return
+    client.decided()
+    if isinstance(found, Answer):
+        client.answer(found, head, ask, policy)
+    else:
+        client.refuse_asked(found, ask, head)
+    client.read()
 
 
 def _must_wait(parts: "Parts", policy: "Policy", forward: "Forward", ask: Ask) -> bool:
     return bool(
-        forward.route.delay_s
+        forward.delay_s
         or (policy.document.budgets and repeating.is_call(ask))
         or any(not parts.secrets.is_ready(each) for each in plans.needed(forward))
     )
@@ -117,8 +181,8 @@ async def _start_later(
     parts = client.parts
     refusal: Refusal | None = None
     try:
-        if forward.route.delay_s:
-            await asyncio.sleep(forward.route.delay_s)
+        if forward.delay_s:
+            await asyncio.sleep(forward.delay_s)
         if policy.document.budgets and repeating.is_call(ask):
             await parts.metering.check(policy.document, ask)
         await parts.secrets.ready(plans.needed(forward))
@@ -158,4 +222,7 @@ def _start(
         client.last = known = (raw, head, plan, policy)
         if client.opening is not None:
             parts.plans.keep(caller, client.opening, known)
-    client.exchange(head, plan, policy, client.take_buffer())
+    rest = client.take_buffer()
+    ask.is_sent = True
+    # A body that was read for the decision stands before the rest, as it came.
+    client.exchange(head, plan, policy, rest if plan.body is None else rest[ask.raw_size :])

@@ -5,19 +5,30 @@ and what is asked; no expression can see a credential. One that fails says so: w
 (deny, or the header goes) is for the policy to say.
 """
 
-import base64
-import hashlib
-import ipaddress
 import re
-from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import cel
 from cel.stdlib import add_stdlib_to_context
 
+from gateway.egress.cel_functions import FUNCTIONS
 from lifecycle.strict import NotUnderstood, nearest
 
-NAMES = frozenset(("actor", "request", "response", "source", "destination", "llm"))
+NAMES = frozenset(
+    (
+        "actor",
+        "request",
+        "response",
+        "source",
+        "destination",
+        "jwt",
+        "apiKey",
+        "basicAuth",
+        "extauthz",
+        "llm",
+        "llmRequest",
+    )
+)
 
 
 class CelFailed(Exception):
@@ -48,10 +59,10 @@ class Expression:
     def _check(self, path: str) -> None:
         bound = set(_BOUND.findall(self.source))
         for name in self._program.variables():
-            if name not in NAMES and name not in bound:
+            if name not in NAMES and name not in bound and name not in _SPACES:
                 raise NotUnderstood(path, f"no {name!r} is known to CEL here; {_near(name, NAMES)}")
         for name in self._program.functions():
-            if _WORD.fullmatch(name) and name not in _KNOWN:
+            if _WORD.fullmatch(name) and name not in _KNOWN and name not in _IN_SPACES:
                 raise NotUnderstood(path, f"CEL has no function {name!r}; {_near(name, _KNOWN)}")
 
     def compute(self, seen: "Seen") -> Any:  # whatever the expression gives
@@ -104,8 +115,10 @@ class Seen(Protocol):
 
 
 def _with_functions(values: dict[str, object]) -> "cel.Context":
-    made = cel.Context(values, dict(_FUNCTIONS))
+    made = cel.Context(values, {})
     add_stdlib_to_context(made)
+    for name, function in FUNCTIONS.items():
+        made.add_function(name, function)
     return made
 
 
@@ -127,26 +140,6 @@ def _first(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
-def _contains_ip(network: str, address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address) in ipaddress.ip_network(network, strict=False)
-    except ValueError:
-        return False
-
-
-def _regex_replace(text: str, pattern: str, replacement: str) -> str:
-    return re.sub(pattern, replacement, text)
-
-
-_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    "cidr": lambda network: str(ipaddress.ip_network(network, strict=False)),
-    "ip": lambda address: str(ipaddress.ip_address(address)),
-    "containsIP": _contains_ip,
-    "regexReplace": _regex_replace,
-    "sha256": lambda text: hashlib.sha256(text.encode()).hexdigest(),
-    "base64Encode": lambda text: base64.b64encode(text.encode()).decode(),
-}
-
 # What the library has by itself (CEL's core), its extended library, and ours.
 _CORE = frozenset(
     "size has all exists exists_one map filter int uint double string bytes bool dyn type contains "
@@ -154,4 +147,7 @@ _CORE = frozenset(
     "getDayOfYear getFullYear getHours getMilliseconds getMinutes getMonth getSeconds "
     "optional optional.of optional.none min max".split()
 )
-_KNOWN: frozenset[str] = frozenset(_with_functions({}).functions) | _CORE | frozenset(_FUNCTIONS)
+_KNOWN: frozenset[str] = frozenset(_with_functions({}).functions) | _CORE | frozenset(FUNCTIONS)
+# `base64.encode` is told as a call of `encode` on what looks like a variable.
+_SPACES = frozenset(name.partition(".")[0] for name in _KNOWN if "." in name)
+_IN_SPACES = frozenset(name.rpartition(".")[2] for name in _KNOWN if "." in name)

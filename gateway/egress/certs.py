@@ -200,6 +200,13 @@ def server_context(tls: ListenerTls, *, expected: str | None = None) -> ssl.SSLC
     if tls.max_version is not None:
         context.maximum_version = _VERSIONS[tls.max_version]
     context.set_alpn_protocols(["http/1.1"])
+    if tls.ciphers:
+        context.set_ciphers(":".join(tls.ciphers))
+    if tls.group is not None:
+        context.set_ecdh_curve(tls.group)
+    if tls.root is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(tls.root)
     # A resumed handshake of TLS 1.3 costs here what a whole one does, and tickets come on top.
     context.num_tickets = 0
 

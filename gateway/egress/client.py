@@ -21,8 +21,8 @@ from gateway.ingress.codec.request import NO_FIELDS, RequestFields, RequestHead,
 
 if TYPE_CHECKING:
     from gateway.egress.ask import Ask, Fields
+    from gateway.egress.connecting import Opening
     from gateway.egress.conversation import Conversation
-    from gateway.egress.deciding import Opening
     from gateway.egress.parts import Parts
     from gateway.egress.plan import Plan
     from gateway.egress.policies import Policy
@@ -217,6 +217,10 @@ class ClientConnection(Wire):
         """What came after the head."""
         data, self._buffer = self._buffer, b""
         return data
+
+    def put_back(self, data: bytes) -> None:
+        """What was taken, to be read again."""
+        self._buffer = data
 
     # Of its user.
 

@@ -3,12 +3,15 @@
 Everything that may end it (answer, either side lost, time, a cut) comes through `_end`, once.
 """
 
+import asyncio
 import re
 from typing import TYPE_CHECKING
 
-from gateway.egress import heads
+from gateway.egress import heads, retrying
 from gateway.egress import plan as plans
 from gateway.egress.account import Account
+from gateway.egress.ask import fields_of
+from gateway.egress.dialing import dial
 from gateway.egress.refusals import Refusal, Refused
 from gateway.egress.tunnel import Tunnel
 from gateway.egress.upstream import FRESH_S, IDLE_S
@@ -55,7 +58,9 @@ class Exchange:
         self._keeps_alive = head.keeps_alive
         fields = head.fields
         self._body: Body = NO_BODY
-        if fields.chunked:
+        if plan.body is not None:
+            pass  # it was read for the decision, and what goes on is known
+        elif fields.chunked:
             self._body = ChunkedBody()
         elif fields.length:
             self._body = LengthBody(fields.length)
@@ -65,6 +70,10 @@ class Exchange:
         """Of the request, until there is a connection."""
         self._waiting_size = 0
         self._kept: bytes | None = b""
+        self._sent_head = plan.head
+        self._was_sent = False
+        self._tries = 0
+        """After the first one."""
         self._held = b""
         """An answer's head that is not whole."""
         self._answer: AnswerHead | None = None
@@ -86,7 +95,7 @@ class Exchange:
         if self._expects_continue and not self._body.is_done and not first:
             self._client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if self._plan.head:
-            self._send(self._plan.head)
+            self._send(self._plan.head + (self._plan.body or b""))
         if first or self._body.is_done:
             self.on_request(first)
         if self._is_ended or self._upstream is not None:
@@ -123,7 +132,7 @@ class Exchange:
             self.fail(error)
             return
         self._waiting = [head, body]
-        self._plan.head = head
+        self._plan.head = self._sent_head = head
         if self._upstream is not None:
             self._go(self._upstream)
 
@@ -151,19 +160,12 @@ class Exchange:
                 self._kept = None
 
     async def _connect(self) -> None:
-        forward, document = self._plan.forward, self._policy.document
+        plan, forward = self._plan, self._plan.forward
         try:
-            addresses = await self._parts.names.reach(
-                forward.host, private=document.private, is_named=forward.is_named
-            )
-            tls, name = None, forward.host
-            if forward.tls:
-                wanted = forward.backend.tls
-                tls = self._policy.contexts.of(wanted) if wanted else self._policy.contexts.system
-                name = (wanted.hostname if wanted else None) or forward.host
-            upstream = await self._parts.upstreams.connect(
-                self._plan.key, addresses, forward.port, tls, name
-            )
+            upstream = await dial(
+                self._parts, self._policy, forward.backend, plan.way, key=plan.key,
+                host=forward.host, port=forward.port, tls=forward.tls, is_named=forward.is_named,
+            )  # fmt: skip
         except Refusal as error:
             self.fail(error)
             return
@@ -184,11 +186,13 @@ class Exchange:
         data = self._waiting[0] if len(self._waiting) == 1 else b"".join(self._waiting)
         self._waiting, self._waiting_size = [], 0
         self._keep(data)
+        self._was_sent = True
         upstream.write(data)
         if self._upstream is not upstream:
             return  # it could not say this
         self._client.resume()
-        timeout = self._plan.forward.route.backend_timeout_s
+        forward = self._plan.forward
+        timeout = forward.backend.timeout_s or forward.route.backend_timeout_s
         if timeout is not None:
             self._due = min(self._due, self._parts.loop_time() + timeout)
             self._client.expires = self._due
@@ -255,6 +259,10 @@ class Exchange:
             if head.status != 100 and self._minor:
                 self._client.write(head.raw)  # 103 and its like
         upstream.last_answer = head
+        self._report(head)
+        if self._may_try_again() and self._is_retried(head):
+            self._try_again()
+            return None
         self._answer = head
         return at, self._answered(head, upstream)
 
@@ -270,16 +278,17 @@ class Exchange:
             self._answer_body = UntilClose()
         if framing is Framing.UNTIL_CLOSE or (framing is Framing.CHUNKED and not self._minor):
             self._keeps_alive = False
-        route, backend = self._plan.forward.route, self._plan.forward.backend
-        edits = backend.response or route.response
+        forward = self._plan.forward
+        edits, answered = forward.edits, forward.answered
         cached = upstream.last_edited
-        if cached is not None and cached[0] is head and not route.answered:
-            block = cached[1]
+        if cached is not None and cached[0] is head and cached[1] == edits and not answered:
+            block = cached[2]
         else:
-            block = heads.answer_block(
-                head.block, head.named, edits, route.answered, self._plan.ask
-            )
-            upstream.last_edited = (head, block)
+            if answered:
+                seen = {"code": head.status, "headers": dict(fields_of(head.block))}
+                self._plan.ask.said["response"] = seen
+            block = heads.answer_block(head.block, head.named, edits, answered, self._plan.ask)
+            upstream.last_edited = (head, edits, block)
         if self._dechunks:
             block = _CHUNKING.sub(b"", block)
         if head.status == 200:
@@ -300,6 +309,7 @@ class Exchange:
         self._upstream = None
         self._is_ended = True
         self._caller.end_call()
+        self._plan.ask.let_go()
         self._account.close("allow", 101, "")
         block = heads.answer_block(head.block, head.named, (), (), self._plan.ask)
         self._client.write(
@@ -336,6 +346,68 @@ class Exchange:
             return
         why = upstream.failure if upstream is not None else None
         self.fail(why or Refusal(Refused.UPSTREAM, _BROKEN))
+
+    # Once more.
+
+    def _report(self, head: AnswerHead | None) -> None:
+        """To who knows which backends of a group are well."""
+        forward = self._plan.forward
+        if forward.backend.groups or (forward.onward and forward.onward.backend.groups):
+            status, wait = 0, None
+            if head is not None:
+                status, wait = head.status, dict(fields_of(head.block)).get("retry-after")
+            self._plan.decider.answered(forward, status, wait, self._parts.loop_time())
+
+    def _may_try_again(self) -> bool:
+        retry = self._plan.forward.retry
+        has_it_all = self._plan.body is not None or bool(self._kept) or not self._was_sent
+        return (
+            retry is not None
+            and self._tries < retry.attempts
+            and has_it_all
+            and not self._plan.upgrade
+        )
+
+    def _is_retried(self, head: AnswerHead) -> bool:
+        retry = self._plan.forward.retry
+        return retry is not None and retrying.on_answer(retry, self._plan.ask, head)
+
+    def _try_again(self) -> None:
+        self._close_upstream()
+        self._tries += 1
+        if self._was_sent:
+            sent = self._plan.body
+            if sent is None:
+                sent = (self._kept or b"")[len(self._sent_head) :]
+            self._waiting = [sent]
+        elif self._plan.body is not None:
+            self._waiting = [self._plan.body]
+        elif self._waiting:
+            self._waiting = [b"".join(self._waiting)[len(self._sent_head) :]]
+        self._held, self._kept, self._was_sent = b"", b"", False
+        self._due = self._budget()
+        self._client.expires = self._due
+        self._parts.spawn(self._connect_again(), "try again for an actor", self._client.abort)
+
+    async def _connect_again(self) -> None:
+        retry = self._plan.forward.retry
+        assert retry is not None
+        if retry.backoff_s:
+            await asyncio.sleep(retry.backoff_s)
+        try:
+            plan = await plans.again(self._plan, self._parts, self._caller.key)
+        except Refusal as error:
+            self.fail(error)
+            return
+        if self._is_ended:
+            return  # it gave up while we waited
+        self._plan = plan
+        self._account.use(plan)
+        self._sent_head = retrying.with_attempt(plan.head, self._tries)
+        # What the actor sent meanwhile stands behind what was sent before.
+        body = [plan.body] if plan.body is not None else self._waiting
+        self._waiting = [self._sent_head, *body]
+        await self._connect()
 
     def on_upstream_full(self, is_full: bool) -> None:
         if is_full:
@@ -392,6 +464,14 @@ class Exchange:
         if self._is_ended:
             return
         has_answered = self._answer is not None
+        if not has_answered and refusal.what in retrying.FAILURES:
+            self._report(None)
+            is_repeatable = self._plan.is_repeatable
+            if self._may_try_again() and retrying.on_failure(
+                refusal.what, was_sent=self._was_sent, is_repeatable=is_repeatable
+            ):
+                self._try_again()
+                return
         self._close_upstream()
         decision = "deny" if refusal.what.status in (403, 407, 429) else "fail"
         self._end(decision, refusal.what.status, refusal.reason)
@@ -430,4 +510,5 @@ class Exchange:
             return
         self._is_ended = True
         self._caller.end_call()
+        self._plan.ask.let_go()
         self._account.close(decision, status, reason)

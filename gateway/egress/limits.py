@@ -59,10 +59,24 @@ class Buckets:
             wait_s=rate.interval_s - (now - bucket.filled_at),
         )
 
-    def charge(self, key: object, rate: Rate, tokens: int, now: float) -> None:
-        """What a call really used, afterwards; never below nothing."""
+    def reserve(self, key: object, rate: Rate, tokens: int, now: float) -> Standing:
+        """So many, before the call, or none of them."""
         bucket = self._filled(key, rate, now)
-        bucket.left = max(0.0, bucket.left - tokens)
+        admitted = bucket.left >= tokens
+        if admitted:
+            bucket.left -= tokens
+        return Standing(
+            admitted=admitted,
+            limit=rate.max_tokens,
+            left=int(bucket.left),
+            wait_s=rate.interval_s - (now - bucket.filled_at),
+        )
+
+    def charge(self, key: object, rate: Rate, tokens: int, now: float) -> None:
+        """What a call really used, afterwards, beyond what was reserved (or less than that); never
+        below nothing."""
+        bucket = self._filled(key, rate, now)
+        bucket.left = min(float(rate.max_tokens), max(0.0, bucket.left - tokens))
 
     def _filled(self, key: object, rate: Rate, now: float) -> _Bucket:
         bucket = self._buckets.get(key)

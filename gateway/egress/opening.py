@@ -7,8 +7,11 @@ clients show, and after it there is only TLS, which they do not.
 
 from typing import TYPE_CHECKING
 
-from gateway.egress import deciding, hosts, telling
+from gateway.egress import chaining, connecting, forwarding, hosts, telling
 from gateway.egress.config.model import Connect
+from gateway.egress.dialing import dial
+from gateway.egress.gathering import Gathered
+from gateway.egress.needs import Pending, begun
 from gateway.egress.refusals import Refusal, Refused
 from gateway.egress.tunnel import Tunnel
 
@@ -18,13 +21,13 @@ if TYPE_CHECKING:
     from gateway.egress.ask import Ask
     from gateway.egress.client import ClientConnection
     from gateway.egress.config.model import Listener
-    from gateway.egress.deciding import Opening
+    from gateway.egress.connecting import Opening
     from gateway.egress.policies import Policy
 
 
 def connect(client: "ClientConnection", policy: "Policy", ask: "Ask") -> None:
     """Raises Refusal."""
-    opening = deciding.connect(policy.document, ask)
+    opening = connecting.connect(policy.document, ask)
     client.connect_fields = ask.fields
     if opening.passed is not None:
         client.decide(_pass(client, policy, opening, ask), "pass a CONNECT")
@@ -98,10 +101,17 @@ async def _pass(
 ) -> None:
     parts, to = client.parts, f"{opening.host}:{opening.port}"
     try:
-        addresses = await parts.names.reach(
-            opening.host, private=policy.document.private, is_named=opening.is_named
-        )
-        upstream = await parts.upstreams.connect(None, addresses, opening.port, None, opening.host)
+        await _admit(client, policy, opening, ask)
+        backend = opening.backend
+        assert backend is not None
+        if backend.chain is not None:
+            await parts.secrets.ready([each.source for each in backend.chain.credentials])
+        # Inside it is TLS already, or whatever it is: so it is a CONNECT to the proxy, too.
+        way = chaining.way_to(backend, opening.host, opening.port, parts.secrets, tls=True)
+        upstream = await dial(
+            parts, policy, backend, way, key=None, host=opening.host, port=opening.port,
+            tls=backend.tls is not None, is_named=opening.is_named,
+        )  # fmt: skip
     except Refusal as refusal:
         client.decided()
         client.refuse_connect(refusal, f"{ask.host}:{ask.port}")
@@ -131,6 +141,23 @@ async def _pass(
     client.resume()
 
 
+async def _admit(
+    client: "ClientConnection", policy: "Policy", opening: "Opening", ask: "Ask"
+) -> None:
+    """By the policies of a route that a CONNECT is a request of. Raises Refusal."""
+    if not opening.gates:
+        return
+    steps = begun(connecting.admitted(opening, ask, policy.decider.keyring))
+    if isinstance(steps, Pending):
+        await steps.finish(
+            lambda need: client.parts.waiting.meet(need, client.parts, policy, ask, _no_body)
+        )
+
+
+async def _no_body(_most: int) -> Gathered:
+    return Gathered(raw=b"", data=b"", rest=b"", is_whole=True)
+
+
 def _is_all_dynamic(listener: "Listener", host: str) -> bool:
     routes = [each for each in listener.routes if hosts.covers(each.hostnames, host)]
     return bool(routes) and all(
@@ -139,7 +166,7 @@ def _is_all_dynamic(listener: "Listener", host: str) -> bool:
 
 
 def _is_named(listener: "Listener", host: str) -> bool:
-    return any(deciding.names(route.hostnames, host) for route in listener.routes)
+    return any(forwarding.names(route.hostnames, host) for route in listener.routes)
 
 
 def current(policy: "Policy", opening: "Opening", ask: "Ask") -> "Listener":
@@ -150,7 +177,7 @@ def current(policy: "Policy", opening: "Opening", ask: "Ask") -> "Listener":
     for bind in policy.document.binds:
         if listener in bind.listeners:
             return listener
-    opened = deciding.connect(policy.document, ask)
+    opened = connecting.connect(policy.document, ask)
     if opened.listener is None:
         raise Refusal(Refused.FORBIDDEN, f"{ask.host} is not opened any more: connect again")
     return opened.listener

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.egress.audit import Audit
 from gateway.egress.credentials.secrets import Secrets
+from gateway.egress.holding import Holding
 from gateway.egress.metering.meters import Metering
+from gateway.egress.opinions import Opinions
 from gateway.egress.policies import Policies
 from gateway.egress.repeating import Plans
 from gateway.egress.resolving import Names
 from gateway.egress.seams import Callers
 from gateway.egress.upstream import Upstreams
+from gateway.egress.waiting import Waiting
 
 if TYPE_CHECKING:
     from gateway.egress.client import ClientConnection
@@ -51,10 +54,16 @@ class Parts:
     plans: Plans = field(default_factory=Plans)
     open_by: Counter[str] = field(default_factory=Counter)
     """Connections by copy."""
+    waiting: Waiting = field(default_factory=Waiting)
+    holding: Holding = field(default_factory=Holding)
+    opinions: Opinions = field(init=False)
     group: asyncio.TaskGroup | None = None
     loop: asyncio.AbstractEventLoop = field(init=False)
     now: float = 0.0
     """The loop's time at the last tick."""
+
+    def __post_init__(self) -> None:
+        self.opinions = Opinions(self.secrets)
 
     def calls_of(self, key: str) -> int:
         """That a copy of an actor has open now."""

@@ -3,15 +3,21 @@ an equal head, until a secret, the document or the actor changes. Holds secrets:
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from gateway.egress import heads
-from gateway.egress.ask import Ask
+from gateway.egress import chaining, heads
+from gateway.egress.ask import Ask, Fields
 from gateway.egress.config.model import Credential, Source
 from gateway.egress.credentials import placing, signing
 from gateway.egress.credentials.secrets import Secrets, SecretUnavailable, unavailable
-from gateway.egress.deciding import Decider, Forward
+from gateway.egress.deciding import Decider
+from gateway.egress.forwarding import Forward
 from gateway.egress.refusals import Refusal, Refused
+from gateway.egress.upstream import STRAIGHT, Way
 from lifecycle.trust import is_loopback
+
+if TYPE_CHECKING:
+    from gateway.egress.parts import Parts
 
 LARGEST_SIGNED = 1024 * 1024
 """A body that has to be signed is held as a whole, up to this."""
@@ -32,6 +38,9 @@ class Plan:
     signs: Credential | None = None
     """Its signature is over the body, so the head is made when that is known."""
     upgrade: str = ""
+    body: bytes | None = None
+    """What goes on in place of the request's own."""
+    way: Way = STRAIGHT
 
 
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
@@ -46,7 +55,9 @@ def sources_of(credential: Credential) -> tuple[Source, ...]:
 
 
 def needed(forward: Forward) -> list[Source]:
-    return [source for each in forward.credentials for source in sources_of(each)]
+    chain = forward.backend.chain
+    credentials = [*forward.credentials, *(() if chain is None else chain.credentials)]
+    return [source for each in credentials for source in sources_of(each)]
 
 
 def make(
@@ -75,21 +86,47 @@ def make(
         except SecretUnavailable as error:
             raise unavailable(credential.name, error) from None
         fields, target = placing.place(fields, target, credential, secret, forward.backend.provider)
+    backend = forward.backend
+    way = chaining.way_to(backend, forward.host, forward.port, secrets, tls=forward.tls)
+    if backend.chain is not None and not forward.tls:
+        fields, target = chaining.plain(backend.chain, fields, forward.authority, target, secrets)
     made = Plan(
         forward=forward,
         head=b"",
         ask=ask,
         version=version,
         is_repeatable=forward.method in _IDEMPOTENT,
-        key=(caller, forward.host, forward.port, forward.tls, forward.backend.tls),
+        key=(caller, forward.host, forward.port, forward.tls, forward.backend.tls, way),
         decider=decider,
         signs=signs,
         upgrade=upgrade,
+        body=forward.body,
+        way=way,
     )
     made.forward.fields, made.forward.target = fields, target
+    if forward.body is not None:
+        made.forward.fields = framed(fields, len(forward.body))
     if signs is None or not signing.needs_body(_service(signs), fields):
         made.head = head_of(made, None, secrets)
+    elif forward.body is not None:
+        made.head = head_of(made, forward.body, secrets)
     return made
+
+
+async def again(plan: Plan, parts: "Parts", caller: str) -> Plan:
+    """For another try: to another backend of its group, if there is one. Raises Refusal."""
+    forward = plan.decider.again(plan.forward, parts.loop_time())
+    if forward is None:
+        return plan
+    await parts.secrets.ready(needed(forward))
+    return make(
+        forward, plan.ask, parts.secrets, caller=caller, decider=plan.decider, upgrade=plan.upgrade
+    )
+
+
+def framed(fields: Fields, size: int) -> Fields:
+    fields = heads.without(fields, ("transfer-encoding", "content-length", "trailer"))
+    return heads.set_field(fields, "content-length", str(size))
 
 
 def head_of(plan: Plan, body: bytes | None, secrets: Secrets) -> bytes:

@@ -11,16 +11,17 @@ import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 
+from gateway.egress.callers.keyring import Keyring
 from gateway.egress.cel import Expression
 from gateway.egress.certs import Authority, server_context
-from gateway.egress.config.model import Backend, Document, Listener, ListenerTls, Source
+from gateway.egress.config.model import BackendTls, Document, Listener, ListenerTls, Source
 from gateway.egress.config.reading import read
 from gateway.egress.credentials.secrets import Secrets
 from gateway.egress.deciding import Decider
 from gateway.egress.limits import Buckets
-from gateway.egress.metering.prices import NO_PRICES, Prices, read_prices
-from gateway.egress.plan import sources_of
+from gateway.egress.metering.prices import Prices, read_prices
 from gateway.egress.upstream import Contexts
 
 log = logging.getLogger(__name__)
@@ -41,12 +42,13 @@ class Policy:
         authorities: dict[ListenerTls, Authority],
         fixed: dict[ListenerTls, ssl.SSLContext],
         prices: Prices,
+        keyring: Keyring,
     ) -> None:
         self.document = document
-        self.decider = Decider(document, Buckets(), Random())
+        self.decider = Decider(document, Buckets(), Random(), keyring)
         self.contexts = contexts
         self.prices = prices
-        self.sees_source = any("source" in each.roots for each in expressions(document))
+        self.sees_source = any("source" in each.roots for each in found_in(document, Expression))
         """Some rule looks at the connection, so what holds for one may not for another."""
         self._authorities = authorities
         self._fixed = fixed
@@ -96,6 +98,7 @@ class Policies:
         for name, path in self._files.items():
             policy, paths, seen = self._read(path)
             self._take(name, policy, paths, seen)
+        _set_level(each.document.log_level for each in self._loaded.values())
 
     def _read(self, path: Path) -> tuple[Policy, tuple[Path, ...], Signature]:
         # The signature from before: a change during the reading is found by the next look.
@@ -107,11 +110,12 @@ class Policies:
         paths = (path, *_files_of(document))
         seen = (*text_seen, *_signature(paths[1:]))
         contexts = Contexts()
-        contexts.prepare(each.tls for each in _backends(document) if each.tls is not None)
+        contexts.prepare(found_in(document, BackendTls))
         contexts.add_system()
         authorities, fixed = self._listeners(document)
-        prices = NO_PRICES if document.prices is None else read_prices(document.prices)
-        return Policy(document, contexts, authorities, fixed, prices), paths, seen
+        prices = read_prices(document.catalogs)
+        keyring = Keyring(self._secrets.text)
+        return Policy(document, contexts, authorities, fixed, prices, keyring), paths, seen
 
     def _listeners(
         self, document: Document
@@ -129,7 +133,7 @@ class Policies:
 
     def _take(self, name: str, policy: Policy, paths: tuple[Path, ...], seen: Signature) -> None:
         """On the loop, in one step: a request is judged by the old one or by the new one."""
-        self._secrets.watch(secret_sources(policy.document))
+        self._secrets.watch(found_in(policy.document, Source))
         self._loaded[name] = policy
         self._seen[name] = (paths, seen)
 
@@ -166,52 +170,44 @@ class Policies:
                 log.exception("egress policies could not be looked at")
 
 
-def expressions(part: object) -> Iterator[Expression]:
-    """Every one in a document."""
-    if isinstance(part, Expression):
+def _set_level(said: Iterable[str | None]) -> None:
+    """Of our own log, as the document wants it that wants to see most. Only at the start, as
+    agentgateway does it: the log is the worker's, not one document's."""
+    levels = [_LEVELS[each] for each in said if each is not None]
+    if levels:
+        logging.getLogger("gateway.egress").setLevel(min(levels))
+
+
+_LEVELS = {
+    "trace": logging.DEBUG,
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+Found = TypeVar("Found")
+
+
+def found_in(part: object, kind: type[Found]) -> Iterator[Found]:
+    """Every one of a kind in a document, inner ones too."""
+    if isinstance(part, kind):
         yield part
-    elif isinstance(part, tuple):
+    if isinstance(part, tuple):
         for each in part:
-            yield from expressions(each)
+            yield from found_in(each, kind)
     elif dataclasses.is_dataclass(part):
         for field in dataclasses.fields(part):
-            yield from expressions(getattr(part, field.name))
-
-
-def _backends(document: Document) -> Iterable[Backend]:
-    for bind in document.binds:
-        for listener in bind.listeners:
-            for route in listener.routes:
-                yield from route.backends
-
-
-def secret_sources(document: Document) -> Iterable[Source]:
-    """Every source that the document names, inner ones too."""
-    found: list[Source] = []
-    for bind in document.binds:
-        for listener in bind.listeners:
-            for route in listener.routes:
-                for credential in route.credentials:
-                    found += sources_of(credential)
-    for credential in document.credentials:
-        found += sources_of(credential)
-    for source in list(found):
-        if source.http is not None:
-            found += [each for _name, each in source.http.headers]
-        if source.oauth is not None:
-            found.append(source.oauth.client_secret)
-    return found
+            yield from found_in(getattr(part, field.name), kind)
 
 
 def _files_of(document: Document) -> tuple[Path, ...]:
-    files: list[Path | None] = [document.prices]
-    for bind in document.binds:
-        for listener in bind.listeners:
-            if listener.tls is not None:
-                files += [listener.tls.cert, listener.tls.key]
-    for backend in _backends(document):
-        if backend.tls is not None:
-            files += [backend.tls.cert, backend.tls.key, backend.tls.root]
+    """Whose change is one of the document; secrets are looked after by themselves."""
+    files: list[Path | None] = [each for each in document.catalogs if isinstance(each, Path)]
+    for listener in found_in(document, ListenerTls):
+        files += [listener.cert, listener.key, listener.root]
+    for backend in found_in(document, BackendTls):
+        files += [backend.cert, backend.key, backend.root]
     return tuple(dict.fromkeys(each for each in files if each is not None))
 
 

@@ -48,6 +48,7 @@ class Proxy:
                     self._close_all()
         finally:
             parts.upstreams.close()
+            await parts.opinions.close()
             self._flush()
 
     async def _tick(self) -> None:

@@ -13,11 +13,25 @@ class Refused(Enum):
     INVALID = (400, "invalid request")
     NO_IDENTITY = (407, "authentication failure: no actor token found")
     BAD_IDENTITY = (407, "authentication failure: the actor token is not valid")
+    NO_TOKEN = (401, "authentication failure: no bearer token found")
+    BAD_TOKEN = (401, "authentication failure: the token is invalid or malformed")
+    NO_KEY = (401, "api key authentication failure: no API Key found")
+    BAD_KEY = (401, "api key authentication failure: invalid credentials")
+    NO_PASSWORD = (401, "basic authentication failure: no basic authentication credentials found")
+    BAD_PASSWORD = (401, "basic authentication failure: invalid credentials")
     FORBIDDEN = (403, "authorization failed")
+    AUTHZ = (403, "external authorization failed")
+    MODEL_NOT_ALLOWED = (403, "Model is not allowed for this API key")
+    MODEL_AUTHORIZATION_DENIED = (403, "Model authorization denied")
+    MODEL_NOT_FOUND = (404, "Model not found")
     NO_ROUTE = (404, "route not found")
     NO_BIND = (404, "bind not found")
     NO_LISTENER = (404, "listener not found")
     METHOD = (405, "method not allowed")
+    BODY_TOO_LARGE = (413, "request body too large")
+    REQUEST_BODY_TOO_LARGE = (413, "LLM request body exceeded the buffer limit")
+    INVALID_REQUEST_BODY = (400, "LLM request body must be valid JSON")
+    MISSING_MODEL = (400, "LLM request body is missing string field 'model'")
     MISDIRECTED = (421, "misdirected request")
     RATE = (429, "rate limit exceeded")
     BUDGET = (429, "Budget exceeded")
@@ -29,6 +43,9 @@ class Refused(Enum):
     UPGRADE = (502, "request upgrade failed")
     DNS = (503, "backends required DNS resolution which failed")
     UPSTREAM = (503, "upstream call failed")
+    FORMAT = (503, "processing failed")
+    KEYS_AWAY = (503, "processing failed: the keys to check a token with are not there")
+    BUSY = (503, "processing failed: too many bodies are held at once")
     STOPPING = (503, "shutting down")
     TIMEOUT = (504, "request timeout")
     BACKEND_TIMEOUT = (504, "upstream call timeout")
@@ -46,12 +63,19 @@ class Refusal(Exception):
     """Raised by a decision; `reason` is for the actor and never holds a secret."""
 
     def __init__(
-        self, what: Refused, reason: str, *, headers: tuple[tuple[str, str], ...] = ()
+        self,
+        what: Refused,
+        reason: str,
+        *,
+        headers: tuple[tuple[str, str], ...] = (),
+        answer: "Answer | None" = None,
     ) -> None:
         super().__init__(f"{what.words}: {reason}")
         self.what = what
         self.reason = reason
         self.headers = headers
+        self.answer = answer
+        """In other words than ours: of a service that was asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,24 +97,43 @@ class Answer:
 
 
 def answer_to(refusal: Refusal) -> Answer:
+    if refusal.answer is not None:
+        return refusal.answer
     what = refusal.what
     headers = [("content-type", "text/plain"), *refusal.headers]
     if what.status == 407:
         headers.append(("proxy-authenticate", 'Basic realm="rouse egress"'))
-    if what in (Refused.STOPPING, Refused.DNS):
+    if what in (Refused.STOPPING, Refused.DNS, Refused.KEYS_AWAY, Refused.BUSY):
         headers.append(("retry-after", "1"))
-    if what is Refused.BUDGET:
-        # What SDKs of LLM providers read (agentgateway.md, section 10).
-        return Answer(status=429, body=_budget(refusal.reason), headers=_json(headers))
+    if what in _FOR_SDKS:
+        body = _for_sdk(what, refusal.reason)
+        return Answer(status=what.status, body=body, headers=_json(headers))
     body = f"{what.words}\n{refusal.reason}\n".encode()
     return Answer(status=what.status, body=body, headers=tuple(headers))
 
 
-def _budget(reason: str) -> bytes:
+_FOR_SDKS = frozenset(
+    (
+        Refused.BUDGET,
+        Refused.MODEL_NOT_ALLOWED,
+        Refused.MODEL_AUTHORIZATION_DENIED,
+        Refused.MODEL_NOT_FOUND,
+        Refused.REQUEST_BODY_TOO_LARGE,
+        Refused.INVALID_REQUEST_BODY,
+        Refused.MISSING_MODEL,
+    )
+)
+"""What SDKs of LLM providers read (agentgateway.md, section 10)."""
+
+
+def _for_sdk(what: Refused, reason: str) -> bytes:
     import msgspec
 
-    error = {"message": f"Budget exceeded: {reason}", "type": "rate_limit_error"}
-    return msgspec.json.encode({"error": {**error, "code": "budget_exceeded"}})
+    kind, code = "invalid_request_error", what.name.lower()
+    if what is Refused.BUDGET:
+        kind, code = "rate_limit_error", "budget_exceeded"
+    message = f"{what.words}: {reason}" if reason else what.words
+    return msgspec.json.encode({"error": {"message": message, "type": kind, "code": code}})
 
 
 def _json(headers: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:

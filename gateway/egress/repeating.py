@@ -9,7 +9,7 @@ from gateway.egress.metering.usage import call_of
 
 if TYPE_CHECKING:
     from gateway.egress.ask import Ask
-    from gateway.egress.deciding import Opening
+    from gateway.egress.connecting import Opening
     from gateway.egress.parts import Parts
     from gateway.egress.plan import Plan
     from gateway.egress.policies import Policy
@@ -73,7 +73,8 @@ def may_repeat(plan: "Plan", policy: "Policy", head: "RequestHead") -> bool:
         and not plan.forward.once
         and not plan.upgrade
         and len(route.backends) == 1
-        and not route.delay_s
+        and not route.backends[0].groups
+        and not plan.forward.delay_s
         and not (policy.document.budgets and is_call(plan.ask))
         and head.size <= 16 * 1024
     )

@@ -77,6 +77,13 @@ class Names:
         return found
 
 
+def check_literal(host: str, private: Iterable[Network], *, is_named: bool) -> None:
+    """Where somebody else resolves names: an address is judged all the same. Raises Refusal."""
+    found = _literal(host)
+    if found is not None:
+        judged(host, found, private, is_named=is_named)
+
+
 def judged(
     host: str, found: tuple[str, ...], private: Iterable[Network], *, is_named: bool
 ) -> tuple[str, ...]:

@@ -1,11 +1,13 @@
 """Which bind, listener and route a request belongs to (agentgateway.md, 2 and 3). No I/O."""
 
 from collections.abc import Iterable
+from random import Random
 from urllib.parse import parse_qsl
 
 from gateway.egress.ask import Ask
-from gateway.egress.config.model import Bind, Document, Listener, Match, PassRoute, Route
+from gateway.egress.config.model import Backend, Bind, Document, Listener, Match, PassRoute, Route
 from gateway.egress.hosts import rank
+from gateway.egress.refusals import Refusal, Refused
 
 
 def bind_of(document: Document, port: int) -> Bind | None:
@@ -52,6 +54,12 @@ def listener_for(listeners: Iterable[Listener], host: str) -> Listener | None:
         if ranks and (best is None or (own, max(ranks)) > best):
             best, found = (own, max(ranks)), listener
     return found
+
+
+def only_for(listeners: Iterable[Listener], host: str) -> Listener | None:
+    """The one that such a request would be for, though none of its routes is."""
+    ranked = [(each, one) for one in listeners if (each := _listens(one, host)) is not None]
+    return max(ranked, key=lambda found: found[0])[1] if ranked else None
 
 
 def pass_for(routes: Iterable[PassRoute], host: str) -> PassRoute | None:
@@ -123,3 +131,10 @@ def _is_value(wanted: object, value: str | None) -> bool:
     if isinstance(wanted, str):
         return wanted == value
     return wanted.fullmatch(value) is not None  # type: ignore[attr-defined]  # a re.Pattern[str]
+
+
+def by_weight(name: str, backends: tuple[Backend, ...], chance: Random) -> Backend:
+    weights = [each.weight for each in backends]
+    if not any(weights):
+        raise Refusal(Refused.NO_BACKEND, f"route {name} sends nothing anywhere")
+    return backends[0] if len(weights) == 1 else chance.choices(backends, weights)[0]

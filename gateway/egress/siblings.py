@@ -12,7 +12,7 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway.egress import deciding, heads
+from gateway.egress import deciding, forwarding, gate, heads
 from gateway.egress.ask import Ask
 from gateway.egress.config.model import Backend, Route, Rules
 from gateway.egress.refusals import Refusal, Refused
@@ -56,13 +56,13 @@ class Siblings:
 
     def forward(
         self, ask: Ask, rules: Rules | None, named: frozenset[bytes], open_calls: int
-    ) -> deciding.Forward:
+    ) -> forwarding.Forward:
         """Raises Refusal."""
         actor, label = self._actor(ask.host)
         if ask.scheme != "http":
             raise Refusal(Refused.FORBIDDEN, "actors are called by http://: it is one machine room")
         if rules is not None:
-            deciding.check(rules, ask)
+            gate.check(rules, ask)
         elif actor.namespace != ask.actor.namespace:
             raise Refusal(
                 Refused.FORBIDDEN,
@@ -75,7 +75,7 @@ class Siblings:
         deciding.check_path(ask.target)
         fields = heads.set_field(heads.kept(ask.fields, named), FIELD, self._said(ask, actor))
         host, port = self.gateway
-        return deciding.Forward(
+        return forwarding.Forward(
             route=ROUTE,
             backend=Backend(host=host, port=port),
             tls=False,

@@ -4,11 +4,14 @@ Never shared between actors: what one of them left in a connection must not meet
 """
 
 import asyncio
+import re
+import socket
 import ssl
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from gateway.egress.config.model import SYSTEM_TLS, BackendTls
+from gateway.egress.config.model import NO_TCP, SYSTEM_TLS, BackendTls, Tcp
 from gateway.egress.refusals import Refusal, Refused
 from gateway.egress.wire import Wire
 
@@ -25,6 +28,8 @@ _MOST_HTTP2 = 1024
 _SETTINGS = b"\x04\x00\x00\x00\x00\x00"
 """From the fourth byte of the first frame of HTTP/2 (RFC 9113, sections 3.4 and 4.1)."""
 _MOST_IDLE_PER_KEY = 32
+_LONGEST_GRANT = 8 * 1024
+_GRANTED = re.compile(rb"HTTP/1\.[01] 2[0-9][0-9](?: |\r|\Z)")
 
 
 class Using(Protocol):
@@ -34,6 +39,26 @@ class Using(Protocol):
     def on_answer_end(self) -> None: ...
     def on_upstream_lost(self) -> None: ...
     def on_upstream_full(self, is_full: bool) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How a server is connected to."""
+
+    tcp: Tcp = NO_TCP
+    names: tuple[str, ...] = ()
+    """Its certificate has to be for one of these; empty: for its own name."""
+    unix: str | None = None
+    """A socket in the file system that is connected to in its place."""
+    http2: bool = False
+    """What is tried first."""
+    proxy: tuple[str, int] | None = None
+    """What is connected to in its place."""
+    tunnel: bytes = b""
+    """What the proxy is asked before anything else."""
+
+
+STRAIGHT = Way()
 
 
 class WrongProtocol(OSError):
@@ -46,6 +71,8 @@ class Upstream(Wire):
     """What a server may answer to that offer; None: it knows no ALPN."""
     where = ("", 0)
     """The server's name and port."""
+    granted: bytes | None = None
+    """What a proxy answered so far; None: nothing is awaited of one."""
     failure: Refusal | None = None
     """Why it was lost, where it could tell."""
     is_untouched = False
@@ -59,7 +86,7 @@ class Upstream(Wire):
         self.idle_since = 0.0
         self.last_answer: AnswerHead | None = None
         """Servers repeat their heads; an equal one is not looked at again."""
-        self.last_edited: tuple[object, bytes] | None = None
+        self.last_edited: tuple[object, object, bytes] | None = None
         self._ready: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
@@ -113,6 +140,30 @@ class Upstream(Wire):
             self._home.prefer_http2(self.where, True)
         return is_one
 
+    def data_received(self, data: bytes) -> None:
+        if self.granted is None:
+            super().data_received(data)
+            return
+        self.granted += data
+        head, end, rest = self.granted.partition(b"\r\n\r\n")
+        if not end and len(head) <= _LONGEST_GRANT:
+            return
+        self.granted = None
+        if self._ready is None or self._ready.done():
+            return
+        if end and not rest and _GRANTED.match(head) is not None:
+            self._ready.set_result(None)
+        else:
+            told = head[9:12].decode("latin-1") if head.startswith(b"HTTP/1.") else "no HTTP"
+            self._ready.set_exception(ConnectionRefusedError(0, f"the proxy answered {told}"))
+
+    async def open_tunnel(self, request: bytes) -> None:
+        """Raises OSError."""
+        self._ready = asyncio.get_running_loop().create_future()
+        self.granted = b""
+        self.write(request)
+        await self._ready
+
     async def shake_hands(self, context: ssl.SSLContext, hostname: str) -> None:
         """Raises OSError (ssl.SSLError and WrongProtocol are some)."""
         self._ready = asyncio.get_running_loop().create_future()
@@ -163,6 +214,10 @@ def client_context(tls: BackendTls) -> ssl.SSLContext:
     """Always verifies; there is no way to say otherwise."""
     context = ssl.create_default_context(cafile=None if tls.root is None else str(tls.root))
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if tls.group is not None:
+        context.set_ecdh_curve(tls.group)
+    if tls.alt_names:
+        context.check_hostname = False  # they are looked for once the chain is verified
     if tls.cert is not None and tls.key is not None:
         context.load_cert_chain(tls.cert, tls.key)
     return context
@@ -237,20 +292,24 @@ class Upstreams:
         port: int,
         tls: ssl.SSLContext | None,
         hostname: str,
+        way: Way = STRAIGHT,
     ) -> Upstream:
-        """To the first address that answers, within CONNECT_S. Raises Refusal."""
-        where = (hostname, port)
+        """To the first address that answers, within CONNECT_S or what its policy says. Raises
+        Refusal."""
+        where, budget_s = (hostname, port), way.tcp.connect_timeout_s or CONNECT_S
+        if way.http2 and tls is not None:
+            self.prefer_http2(where, True)
         try:
-            async with asyncio.timeout(CONNECT_S):
+            async with asyncio.timeout(budget_s):
                 try:
-                    return await self._reach(key, addresses, where, tls)
+                    return await self._reach(key, addresses, where, tls, way)
                 except WrongProtocol:
                     # HTTP/1.1 is asked for alone, since most servers that speak both would choose
                     # HTTP/2, which costs us more; it is the other way round once they had none.
                     self.prefer_http2(where, where not in self._http2)
-                    return await self._reach(key, addresses, where, tls)
+                    return await self._reach(key, addresses, where, tls, way)
         except TimeoutError:
-            why = f"no connection within {CONNECT_S:g} s"
+            why = f"no connection within {budget_s:g} s"
         except ssl.SSLCertVerificationError as error:
             why = f"its certificate is not good: {error.verify_message}"
         except OSError as error:
@@ -263,20 +322,29 @@ class Upstreams:
         addresses: Iterable[str],
         where: tuple[str, int],
         tls: ssl.SSLContext | None,
+        way: Way,
     ) -> Upstream:
         """Raises OSError: of the last address; but what one says of its name or of protocols is
         said for all."""
         loop = asyncio.get_running_loop()
         failed = OSError(0, "no address")
+        port = where[1] if way.proxy is None else way.proxy[1]
         for address in addresses:
             upstream = self._make(key, where, tls)
             try:
-                await loop.create_connection(lambda it=upstream: it, address, where[1])  # type: ignore[misc]
+                if way.unix is not None:
+                    await loop.create_unix_connection(lambda it=upstream: it, way.unix)  # type: ignore[misc]
+                else:
+                    await loop.create_connection(lambda it=upstream: it, address, port)  # type: ignore[misc]
                 if upstream.is_lost:
                     raise ConnectionResetError(0, "closed at once")
                 self._open.add(upstream)
+                _probe(upstream, way.tcp)
+                if way.tunnel:
+                    await upstream.open_tunnel(way.tunnel)
                 if tls is not None:
                     await upstream.shake_hands(tls, where[0])
+                    _check_names(upstream, way.names)
             except (ssl.SSLCertVerificationError, WrongProtocol):
                 upstream.drop()
                 raise
@@ -306,6 +374,31 @@ class Upstreams:
             self._http2[where] = None
             if len(self._http2) > _MOST_HTTP2:
                 del self._http2[next(iter(self._http2))]
+
+
+def _probe(upstream: Upstream, tcp: Tcp) -> None:
+    transport = upstream.transport
+    sock = None if transport is None else transport.get_extra_info("socket")
+    if tcp.keepalive is None or sock is None or sock.family == socket.AF_UNIX:
+        return
+    idle_s, every_s, most = tcp.keepalive
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("IDLE", idle_s), ("INTVL", every_s), ("CNT", most)):
+        option = getattr(socket, f"TCP_KEEP{name}", None)
+        if option is not None:  # macOS has another name for the first
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def _check_names(upstream: Upstream, names: tuple[str, ...]) -> None:
+    """Raises ssl.SSLCertVerificationError. The chain was verified in the handshake."""
+    if not names:
+        return
+    found = upstream.tls.certificate if upstream.tls is not None else {}
+    given = {str(value).lower() for _kind, value in found.get("subjectAltName", ())}
+    if given.isdisjoint(name.lower() for name in names):
+        error = ssl.SSLCertVerificationError("no name of it is one of subjectAltNames")
+        error.verify_message = "no name of it is one of subjectAltNames"
+        raise error
 
 
 def _told(error: OSError) -> str:

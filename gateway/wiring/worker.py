@@ -16,6 +16,7 @@ from gateway.wiring.doorway import DoorUsher
 from gateway.wiring.listening import listen_relay, naming, socket_address
 from gateway.wiring.readings import of_host, of_relay
 from lifecycle.host.door import Door
+from lifecycle.host.golden import Goldens
 from lifecycle.host.host import Host
 from lifecycle.host.kept import Kept
 from lifecycle.host.kit import HostSettings, Kit
@@ -29,6 +30,7 @@ from lifecycle.snapshots.stores import open_store
 from lifecycle.snapshots.vault import Vault
 from lifecycle.trust import Address, is_guarded
 from lifecycle.upkeep import Upkeep
+from placement.errands import Errands
 from runtimes.base import Driver, RuntimeClass
 from runtimes.registry import available
 
@@ -113,6 +115,12 @@ class WorkerPart:
             meters=HostMeters(),
             settings=HostSettings(slots=settings.worker.slots, runtime=settings.worker.runtime),
             drop_connections=self._drop,
+            goldens=Goldens(
+                places.root / "golden",
+                settings.snapshots.cache_bytes // 4,
+                vault=vault,
+                errands=Errands(backbone.redis),
+            ),
             outbound=egress,
             quotas=backbone.quotas,
         )
@@ -134,6 +142,7 @@ class WorkerPart:
             listing=backbone.listing,
             roster=backbone.roster,
             collector=collector,
+            catalog=backbone.catalog,
         )
 
     def parts(self) -> list[Part]:

@@ -20,6 +20,7 @@ from typing import TypeVar
 from lifecycle.errors import LifecycleError, SnapshotFailed
 from lifecycle.failpoints import Point, reach
 from lifecycle.host import memory
+from lifecycle.host.copying import copy_into
 from lifecycle.host.places import IMAGE
 from lifecycle.host.residence import Residence
 from lifecycle.host.sleeping import caught
@@ -144,25 +145,12 @@ async def _copied(
 
 
 async def _copy(r: Residence, directories: Mapping[str, Path], staged: Path) -> bytes:
-    """Its memory, where it keeps that, and its files: by cp, which knows of holes, links and shared
-    extents, and can be stopped in the midst."""
+    """Its memory, where it keeps that, and its files."""
     look = await asyncio.to_thread(look_of, directories)
     await asyncio.to_thread(_emptied, staged)
     await memory.write_image(r, staged / IMAGE)
-    if not directories:
-        return look
-    words = ["cp", "-a", "--reflink=auto", "--", *map(str, directories.values()), str(staged)]
-    process = await asyncio.create_subprocess_exec(
-        *words, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
-    )
-    try:
-        _, said = await process.communicate()
-    except BaseException:
-        process.kill()
-        await asyncio.shield(process.wait())
-        raise
-    if process.returncode:
-        raise OSError(f"files could not be copied: {said.decode(errors='replace')[-200:]}")
+    if directories:
+        await copy_into(directories.values(), staged)
     return look
 
 
@@ -178,7 +166,9 @@ async def _save(r: Residence, directories: Mapping[str, Path], staged: Path) -> 
 async def _upload(r: Residence, directories: Mapping[str, Path], image: Path | None) -> str:
     record = r.record
     owner = SnapshotOwner(actor=r.actor, uid=record.uid, epoch=record.epoch)
-    saved = await r.kit.vault.save(owner, directories, parent=record.snapshot, image=image)
+    saved = await r.kit.vault.save(
+        owner, directories, parent=record.snapshot or r.golden, image=image
+    )
     r.kit.meters.snapshot_bytes["written"] += saved.bytes_written
     return saved.id
 

@@ -3,10 +3,14 @@
 A visit to a thread costs several times what they do, so they are done in the loop while the disk is
 quick. Once one was slow, all go to threads for a while: a disk that stalls stops no other actor's
 requests for longer than that one took. What may be large never is done in the loop.
+
+Slow is who waited for the disk. A loop that is short of processors takes as long for other reasons,
+and threads would cost it what it is short of.
 """
 
 import asyncio
 import os
+import resource
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -20,9 +24,25 @@ SLOW_FOR_S = 10.0
 T = TypeVar("T")
 
 
+def _waits() -> int:
+    """How often this thread gave up its processor by itself, as one that waits for a disk does."""
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+
+
+def _always() -> int:
+    """Where nobody tells threads apart: whatever took long waited."""
+    return time.monotonic_ns()
+
+
+_TELLS = _waits if hasattr(resource, "RUSAGE_THREAD") else _always
+
+
 class Disk:
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, waits: Callable[[], int] = _TELLS
+    ) -> None:
         self._clock = clock
+        self._waits = waits
         self._slow_until = 0.0
 
     def __repr__(self) -> str:
@@ -36,12 +56,12 @@ class Disk:
         """For what is a handful of names, however large the files are."""
         if not self.is_quick:
             return await asyncio.to_thread(work)
-        began = self._clock()
+        began, waits = self._clock(), self._waits()
         try:
             return work()
         finally:
             ended = self._clock()
-            if ended - began > QUICK_S:
+            if ended - began > QUICK_S and self._waits() > waits:
                 self._slow_until = ended + SLOW_FOR_S
 
     async def put_away(self, copy: Copy, kept: Kept, uid: str, snapshot: str, size: int) -> None:

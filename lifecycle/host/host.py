@@ -17,6 +17,7 @@ from lifecycle.errors import (
 )
 from lifecycle.failpoints import Point, reach
 from lifecycle.host import waking
+from lifecycle.host.building import Building
 from lifecycle.host.comparing import Comparing
 from lifecycle.host.counting import Counting
 from lifecycle.host.kit import Kit
@@ -146,6 +147,9 @@ class Host:
             group.create_task(self._keep_lease(), name="lease")
             group.create_task(self._reconcile(), name="reconcile")
             group.create_task(self._counting.run(), name="counting")
+            if (goldens := self.kit.goldens) is not None:
+                building = Building(self.kit, goldens, self.worker)
+                group.create_task(building.run(), name="golden snapshots")
             ready()
 
     async def _retire(self, incarnation: str) -> None:

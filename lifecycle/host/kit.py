@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lifecycle.catalogue import KnownTemplates
 from lifecycle.host.disk import Disk
+from lifecycle.host.golden import Goldens
 from lifecycle.host.health import Patience
 from lifecycle.host.kept import Kept
 from lifecycle.host.meters import HostMeters
@@ -102,6 +103,8 @@ class Kit:
     drop_connections: Callable[[object], None]
     """Close the door's idle connections of this pool key (slug and port)."""
     disk: Disk = field(default_factory=Disk)
+    goldens: Goldens | None = None
+    """None: every new actor starts anew here."""
     outbound: Outbound | None = None
     """None: this worker carries no calls of its actors."""
     quotas: KnownQuotas | None = None

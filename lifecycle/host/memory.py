@@ -11,10 +11,13 @@ import time
 from pathlib import Path
 
 from lifecycle.errors import SnapshotRefused
+from lifecycle.host.copying import copy_into
+from lifecycle.host.golden import Goldens, uid_of
 from lifecycle.host.residence import Residence
 from lifecycle.snapshots.image import Memory, Terms, read_terms, write_terms
 from lifecycle.snapshots.pages import missing
-from runtimes.base import Handle, RuntimeFailure, SandboxSpec
+from lifecycle.templates import Template
+from runtimes.base import Driver, Handle, RuntimeFailure, SandboxSpec
 
 log = logging.getLogger(__name__)
 
@@ -23,12 +26,16 @@ async def fetch(r: Residence, spec: SandboxSpec, terms: Terms) -> None:
     """The files of the snapshot, and its image where it has one that can go on here."""
     assert r.copy is not None
     record = r.record
+    if record.snapshot is None and r.template.golden and r.kit.goldens is not None:
+        await _take_golden(r, r.kit.goldens, spec, terms)
+        return
     or_files = r.template.fallback == "data" or r.template.scope == "data"
     wanted = Memory(directory=r.copy.image, offers=terms, or_files=or_files)
     if terms and record.snapshot is not None:
         r.driver.expect(spec)
     if r.copy.durable.exists():
-        await asyncio.to_thread(_judge_kept, wanted, record.snapshot)
+        if r.copy.image.exists():  # a visit to a thread costs more than most wakes' claim
+            await asyncio.to_thread(_judge_kept, wanted, record.snapshot)
     elif record.snapshot is not None:
         restored = await r.kit.vault.restore(
             record.actor.namespace,
@@ -43,6 +50,26 @@ async def fetch(r: Residence, spec: SandboxSpec, terms: Terms) -> None:
     r.image = r.copy.image if r.copy.image.exists() else None
 
 
+async def _take_golden(r: Residence, goldens: Goldens, spec: SandboxSpec, terms: Terms) -> None:
+    """Where there is one its files become this actor's, and its memory is where it goes on."""
+    assert r.copy is not None
+    directories = r.copy.directories(r.template.durable)
+    r.copy.durable.mkdir(exist_ok=True)
+    golden = await goldens.get(
+        r.template, uid_of(r.template, str(r.driver.runtime), terms), directories
+    )
+    if golden is not None:
+        r.image, r.golden = golden.image, golden.id
+        if r.image is not None:
+            r.driver.expect(spec)
+        theirs = (golden.files / each.name for each in directories.values())
+        full = [each for each in theirs if each.is_dir() and any(each.iterdir())]
+        if full:
+            await copy_into(full, r.copy.durable)
+    for directory in directories.values():
+        directory.mkdir(exist_ok=True)
+
+
 def _judge_kept(wanted: Memory, snapshot: str | None) -> None:
     """The same judgement of an image that this worker kept. Raises SnapshotRefused."""
     needs = read_terms(wanted.directory)
@@ -55,12 +82,12 @@ def _judge_kept(wanted: Memory, snapshot: str | None) -> None:
     shutil.rmtree(wanted.directory)
 
 
-def terms_of(r: Residence, spec: SandboxSpec) -> dict[str, tuple[str, ...]]:
+def terms_of(template: Template, driver: Driver, spec: SandboxSpec) -> dict[str, tuple[str, ...]]:
     """What an image of it needs where it goes on, and so what one finds here. Nothing where memory
     is not kept: then none can go on."""
-    terms = {} if r.template.scope == "data" else dict(r.driver.image_terms(spec))
+    terms = {} if template.scope == "data" else dict(driver.image_terms(spec))
     if terms:
-        terms["template"] = (r.template.started_as,)
+        terms["template"] = (template.started_as,)
     return terms
 
 
@@ -70,7 +97,8 @@ async def begin(r: Residence, spec: SandboxSpec) -> Handle:
     try:
         return await r.driver.restore(spec, r.image)
     except RuntimeFailure as error:
-        if r.template.fallback != "data":
+        # A golden is a shorter way to start: it is no actor's state, and nothing is lost with it.
+        if r.template.fallback != "data" and r.golden is None:
             raise
         log.warning(
             "memory of a snapshot left out: the runtime refused it",
@@ -82,9 +110,9 @@ async def begin(r: Residence, spec: SandboxSpec) -> Handle:
 async def drop_image(r: Residence) -> None:
     """It is awake, and its files change from now on. The sandbox may still be reading the image,
     from files that it has open."""
-    if r.image is not None:
-        await asyncio.to_thread(shutil.rmtree, r.image, ignore_errors=True)
-        r.image = None
+    image, r.image = r.image, None
+    if image is not None and r.golden is None:  # else it is every new actor's
+        await asyncio.to_thread(shutil.rmtree, image, ignore_errors=True)
 
 
 async def write_image(r: Residence, image: Path) -> Path | None:

@@ -12,6 +12,7 @@ import fcntl
 import os
 import re
 import shutil
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -59,6 +60,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
         return record.epoch == self.epoch + 1 and record.incarnation in self.claimants
 
 
+@cache
 def boot_id() -> str:
     """A name for this boot of the machine; where it tells none, for this start alone."""
     try:

@@ -108,6 +108,8 @@ class Residence:
         self.handle: Handle | None = None
         self.image: Path | None = None
         """Of the snapshot that it wakes from, until it is awake; None: it starts anew."""
+        self.golden: str | None = None
+        """Id of the golden that it began from: what its first snapshot shares with."""
         self.line: Line | None = None
         """Its way out, where there is one."""
 

@@ -132,7 +132,9 @@ async def _save(r: Residence) -> str:
     directories = r.copy.directories(r.durable)
     image = await memory.write_image(r, r.copy.image)
     reach(Point.UPLOAD_BEGIN)
-    saved = await r.kit.vault.save(owner, directories, parent=record.snapshot, image=image)
+    saved = await r.kit.vault.save(
+        owner, directories, parent=record.snapshot or r.golden, image=image
+    )
     reach(Point.SUSPEND_SAVED)
     r.kit.meters.snapshot_bytes["written"] += saved.bytes_written
     r.saved_bytes = saved.bytes_total

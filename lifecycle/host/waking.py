@@ -9,6 +9,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import msgspec
 
@@ -23,11 +24,12 @@ from lifecycle.failpoints import Point, reach
 from lifecycle.host import memory
 from lifecycle.host.counting import with_place
 from lifecycle.host.outbound import Line, Outfit
-from lifecycle.host.places import Note, boot_id
-from lifecycle.host.readiness import NotReady, answers_at_once, wait_ready
+from lifecycle.host.places import Copy, Note, boot_id
+from lifecycle.host.readiness import until_ready
 from lifecycle.host.reasserting import commit_again
 from lifecycle.host.residence import LeaseLost, Residence, Superseded
 from lifecycle.messages import Phases, Refused, There
+from lifecycle.templates import Template
 from placement.errors import PlacementError, TableUnavailable
 from placement.model import ActorRecord, ActorState, Answer, Claimant, Outcome
 from placement.repeat import until_known
@@ -61,7 +63,7 @@ async def wake(r: Residence) -> bool:
         async with asyncio.timeout(r.kit.settings.wake_budget_s):
             await _prepare(r)
             spec = _spec(r)
-            terms = memory.terms_of(r, spec)
+            terms = memory.terms_of(r.template, r.driver, spec)
             await memory.fetch(r, spec, terms)
             fetched = clock()
             r.handle = await memory.begin(r, spec)
@@ -69,7 +71,7 @@ async def wake(r: Residence) -> bool:
             started = clock()
             reach(Point.WAKE_STARTED)
             r.write_note(msgspec.structs.replace(r.note, handle=r.handle, terms=terms))
-            await _until_ready(r)
+            await until_ready(r.driver, r.template, r.handle, str(r.actor))
         await become_ready(r)
     except (Superseded, LeaseLost) as error:
         _refuse(r, DependencyAway(f"{r.actor}: ownership was lost while it woke: {error}"))
@@ -299,54 +301,30 @@ async def lead_out(r: Residence) -> None:
 
 def _spec(r: Residence) -> SandboxSpec:
     assert r.copy is not None
-    template = r.template
-    out = open_line(r, f"rouse-{r.record.uid}-{r.record.epoch}", r.record.epoch)
+    record = r.record
+    out = open_line(r, f"rouse-{record.uid}-{record.epoch}", record.epoch)
+    who = {"actor": str(r.actor), "uid": record.uid}
+    log_file = r.kit.places.log(record.uid)
+    return spec_of(r.template, r.copy, out, **who, epoch=record.epoch, log=log_file)
+
+
+def spec_of(
+    template: Template, copy: Copy, out: Outfit, *, actor: str, uid: str, epoch: int, log: Path
+) -> SandboxSpec:
     return SandboxSpec(
-        actor=str(r.actor),
-        uid=r.record.uid,
-        epoch=r.record.epoch,
-        directory=r.copy.sandbox,
+        actor=actor,
+        uid=uid,
+        epoch=epoch,
+        directory=copy.sandbox,
         command=template.command,
         working_dir=template.working_dir,
         env={**out.env, **template.env},
         ports=template.ports,
-        durable=r.copy.directories(template.durable),
+        durable=copy.directories(template.durable),
         resources=template.resources,
         shown=out.shown,
-        log=r.kit.places.log(r.record.uid),
+        log=log,
     )
-
-
-async def _until_ready(r: Residence) -> None:
-    """Raises StartFailed when the program ends or stays mute for its readiness time."""
-    assert r.handle is not None
-    deadline = r.clock() + r.template.readiness.timeout_s
-    if await answers_at_once(r.template, dict(r.handle.endpoints)):
-        return
-    async with asyncio.TaskGroup() as group:
-        exited = group.create_task(r.driver.wait(r.handle), name=f"early exit of {r.actor}")
-        probed = group.create_task(_probe(r, deadline), name=f"readiness of {r.actor}")
-        try:
-            await asyncio.wait({exited, probed}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            exited.cancel()
-            probed.cancel()
-    if not probed.cancelled() and (late := probed.result()) is not None:
-        raise StartFailed(
-            f"{r.actor} was not ready in {r.template.readiness.timeout_s:g} s: {late}",
-            actor=r.actor,
-        )
-    if not exited.cancelled():
-        raise StartFailed(f"{r.actor} {exited.result()} before it was ready", actor=r.actor)
-
-
-async def _probe(r: Residence, deadline: float) -> NotReady | None:
-    assert r.handle is not None
-    try:
-        await wait_ready(r.template, dict(r.handle.endpoints), deadline)
-    except NotReady as error:
-        return error
-    return None
 
 
 async def _give_up(r: Residence, error: Exception) -> None:

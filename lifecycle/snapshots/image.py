@@ -33,6 +33,8 @@ class Memory:
     or_files: bool = False
     """An image that cannot go on here is left out, and the program starts anew from its files;
     else the snapshot is refused."""
+    is_fit: bool = False
+    """It is known to be able to go on here."""
 
 
 def write_terms(directory: Path, terms: Terms) -> None:

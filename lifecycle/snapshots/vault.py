@@ -312,6 +312,13 @@ class Vault:
             await each(stream(range(len(manifest.packs))), read, limit=_PARALLEL)
             return meter.restored(manifest)
 
+    async def snapshots(self, namespace: str, uid: str) -> list[str]:
+        """Ids of all that the store has of it, in a fixed order."""
+        with _translated(f"the snapshots of {namespace}/{uid}"):
+            prefix = f"{Home(namespace, uid).prefix}m/"
+            found = [key async for key in self._store.keys(prefix)]
+            return sorted(key.removeprefix(prefix) for key in found)
+
     async def delete_actor(self, namespace: str, uid: str) -> int:
         """Remove everything of the actor but what others borrow, which the collector removes when
         they do so no more; says how many objects that was. May be repeated."""
@@ -357,7 +364,7 @@ class _Meter:
 
 def _judge(image: Image, memory: Memory) -> Path | None:
     """Where the image goes; None when the program is to start anew. Raises ManifestInvalid."""
-    lacks = missing(image.terms, memory.offers)
+    lacks = "" if memory.is_fit else missing(image.terms, memory.offers)
     if not lacks:
         return memory.directory
     if not memory.or_files:

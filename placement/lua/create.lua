@@ -9,7 +9,7 @@ if exists() then
   return answer('exists')
 end
 local now = now_ms()
-record = {u = call, s = to, e = 0, r = 1, t = ARGV[5], m = now, a = now}
+record = {u = call, s = to, e = 0, r = 1, t = ARGV[5], m = math.floor(now / 1000), a = now}
 if ARGV[6] ~= '' then record.p = ARGV[6] end
 if ARGV[7] ~= '' then record.y = ARGV[7] end
 save()

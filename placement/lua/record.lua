@@ -12,13 +12,16 @@
 -- A record is one MessagePack array and not a hash: without the name and the frame of each field
 -- a sleeping actor takes half the memory. wire.Packed names the places; what is absent is empty,
 -- and empty places at the end are left out, so what only a running actor has stands last.
--- u uid, s state ('-' deleted), e epoch, r revision, t template, m made, a active, c last call,
--- p snapshot, w worker, f failures in a row, x reason, y policy, i incarnation, o door,
+-- u uid, s state ('-' deleted), e epoch, r revision, t template, m made (unix seconds), a active,
+-- c last call, p snapshot, w worker, f failures in a row, x reason, y policy, i incarnation, o door,
 -- d deadline, b retry at, q last call of set_policy.
+-- As it is kept a uid of 16 hex digits is 8 bytes (any other has nine '=' before it), `a` counts
+-- milliseconds from `m`, and a snapshot's name is what wire.pack_snapshot made of it.
 local PLACES = {'u', 's', 'e', 'r', 't', 'm', 'a', 'c', 'p', 'w', 'f', 'x', 'y', 'i', 'o', 'd',
   'b', 'q'}
 local EMPTY = {f = 0, d = 0, b = 0}
 local GONE = '-'
+local UID_MARK = 9
 local key, call, from, to, channel = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local packed = redis.call('GET', key)
@@ -28,6 +31,12 @@ if packed then
     local field = PLACES[n]
     if value ~= (EMPTY[field] or '') then record[field] = value end
   end
+  if #record.u == 8 then
+    record.u = string.format('%08x%08x', struct.unpack('>I4I4', record.u))
+  else
+    record.u = string.sub(record.u, UID_MARK + 1)
+  end
+  record.a = record.m * 1000 + record.a
 end
 
 -- The store's clock: the only one that judges a deadline or a back-off.
@@ -52,12 +61,20 @@ local function with_history(told)
   return told
 end
 
+local function uid_as_kept(uid)
+  if #uid ~= 16 or string.find(uid, '[^0-9a-f]') then return string.rep('=', UID_MARK) .. uid end
+  return struct.pack('>I4I4', tonumber(string.sub(uid, 1, 8), 16),
+    tonumber(string.sub(uid, 9), 16))
+end
+
 local function save(...)
   local values, last = {}, 0
   for n, field in ipairs(PLACES) do
     if record[field] then last = n end
     values[n] = record[field] or EMPTY[field] or ''
   end
+  values[1] = uid_as_kept(record.u)
+  values[7] = record.a - record.m * 1000
   packed = cmsgpack.pack({unpack(values, 1, last)})
   redis.call('SET', key, packed, ...)
 end
@@ -77,8 +94,12 @@ local function tell(is_over)
     record.e, record.r, record.s, record.o or ''}, ' '))
 end
 
--- Of the call that put an actor to rest half will do: see is_repeated.
-local function remembered() return record.i and call or string.sub(call, 1, 8) end
+-- Of the call that put an actor to rest half will do, and as a number: see is_repeated.
+local function remembered()
+  if record.i then return call end
+  local half = string.sub(call, 1, 8)
+  return tonumber(half, 16) or half
+end
 
 -- One transition: into `state`, with the fields in `set` and without those in `unset`.
 local function move(state, set, unset, is_over)
@@ -137,6 +158,6 @@ local function known(first)
   local function text(n) return ARGV[first + n] ~= '' and ARGV[first + n] or nil end
   return {u = ARGV[first], s = to, e = tonumber(ARGV[first + 1]),
     r = math.max(tonumber(ARGV[first + 2]), record.r or 0), w = text(3), t = ARGV[first + 4],
-    p = text(5), y = text(6), m = tonumber(ARGV[first + 7]), a = tonumber(ARGV[first + 8]),
+    p = text(5), y = text(6), m = math.floor(ARGV[first + 7] / 1000), a = tonumber(ARGV[first + 8]),
     f = tonumber(ARGV[first + 9]), x = text(10)}
 end

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from lifecycle.snapshots.image import Memory
 from lifecycle.snapshots.keys import Keys
 from lifecycle.snapshots.local import LocalStore
 from lifecycle.snapshots.names import new_name
@@ -51,6 +52,15 @@ class NoDriver:
 
     async def fingerprint(self) -> Fingerprint:
         return Fingerprint(works=True)
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    def expect(self, spec: SandboxSpec) -> None:
+        pass
+
+    def image_terms(self, spec: SandboxSpec) -> Mapping[str, tuple[str, ...]]:
+        return {}
 
     async def start(self, spec: SandboxSpec) -> Handle:
         self._ended[spec.slug] = asyncio.get_running_loop().create_future()
@@ -100,7 +110,12 @@ class NoVault(Vault):
         super().__init__(LocalStore(directory), Keys(b"k" * 32), None)
 
     async def save(
-        self, owner: SnapshotOwner, directories: Mapping[str, Path], parent: str | None = None
+        self,
+        owner: SnapshotOwner,
+        directories: Mapping[str, Path],
+        *,
+        parent: str | None,
+        image: Path | None = None,
     ) -> Saved:
         return Saved(
             id=new_name(owner.epoch),
@@ -119,5 +134,6 @@ class NoVault(Vault):
         into: Mapping[str, Path],
         *,
         owner: Owner | None = None,
+        memory: Memory | None = None,
     ) -> Restored:
         return Restored(bytes_total=0, bytes_read=0, objects=0, files=0)

@@ -17,14 +17,12 @@ _LEAF = 127
 # lua/record.lua: 1 uid, 8 last call, 9 snapshot.
 _RECORDS = """
 local record = cmsgpack.unpack(redis.call('GET', KEYS[1]))
-local snapshot = string.sub(record[9], 1, -9)
-local function hex(length)
-  local parts = {}
-  for n = 1, length / 4 do parts[n] = string.format('%04x', math.random(0, 65535)) end
-  return table.concat(parts)
-end
+local epoch = string.sub(record[9], 18)
+local function random() return math.random(0, 65535) * 65536 + math.random(0, 65535) end
 for n = tonumber(ARGV[1]), tonumber(ARGV[2]) - 1 do
-  record[1], record[8], record[9] = hex(16), hex(8), snapshot .. hex(8)
+  record[7] = random() % 2592000000  -- active some time in its first month
+  record[1], record[8] = struct.pack('>I4I4', random(), random()), random()
+  record[9] = '\1' .. struct.pack('>I4I4I4I4', random(), random(), random(), random()) .. epoch
   redis.call('SET', string.format(ARGV[3], n), cmsgpack.pack(record))
 end
 """

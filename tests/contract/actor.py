@@ -5,6 +5,7 @@ program sees and make it do what an actor may do.
 """
 
 import json
+import mmap
 import os
 import signal
 import socket
@@ -44,6 +45,9 @@ def answer(path: str, ask: dict[str, str]) -> Any:
         case "/spin":
             threading.Thread(target=spin, daemon=True).start()
             return "spinning"
+        case "/churn":
+            threading.Thread(target=churn, daemon=True).start()
+            return "churning"
         case "/eat":
             return len(bytearray(int(ask["bytes"])))
         case "/fork":
@@ -79,6 +83,14 @@ def flood() -> None:
 def spin() -> None:
     while True:
         pass
+
+
+def churn() -> None:
+    """Take memory page by page and give it back, for ever."""
+    while True:
+        with mmap.mmap(-1, 1 << 20) as pages:
+            for at in range(0, len(pages), mmap.PAGESIZE):
+                pages[at] = 1
 
 
 def fork(children: int) -> int:

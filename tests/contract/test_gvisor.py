@@ -23,6 +23,11 @@ WAKING = ("python3", str(Path(__file__).with_name("waking.py")))
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a network for each actor")
 class TestGvisor(DriverContract):
+    rounds = 15
+    has_while_it_runs = frozenset(
+        {"process", "mount", "namespace", "cgroup", "file", "state", "descriptor"}
+    )
+
     def make(self, root: Path) -> Driver:
         return Gvisor(root, tree=find_tree())
 

@@ -12,6 +12,7 @@ import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+held = os.urandom(int(os.environ.get("HELD_MIB", "0")) << 20)
 counted = 0
 known = {"woken": 0}
 
@@ -40,6 +41,7 @@ class Handler(BaseHTTPRequestHandler):
                 "uuid": str(uuid.uuid4()),
                 "tls": ssl.RAND_bytes(8).hex(),
                 "actor": known.get("actor"),
+                "named": os.environ.get("ROUSE_ACTOR"),
                 "epoch": known.get("epoch"),
                 "woken": known["woken"],
                 "threads": threading.active_count(),

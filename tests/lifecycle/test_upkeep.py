@@ -12,6 +12,7 @@ from lifecycle.snapshots.keys import Keys
 from lifecycle.snapshots.local import LocalStore
 from lifecycle.snapshots.vault import SnapshotOwner, Vault
 from lifecycle.upkeep import Upkeep
+from placement.catalog import Catalog
 from placement.leases import Leases
 from placement.listing import Listing
 from placement.model import ActorId, Claimant, WorkerRecord
@@ -36,6 +37,7 @@ class Site:
         self.store = LocalStore(directory / "store")
         self.vault = Vault(self.store, KEYS, None)
         self.listing = Listing(redis)
+        self.catalog = Catalog(redis)
         self.leases = Leases(redis, ttl_s=10, margin_s=1)
         self.clock = Clock()
         self.upkeep = Upkeep(
@@ -43,6 +45,7 @@ class Site:
             listing=self.listing,
             roster=Roster(self.leases),
             collector=Collector(self.store, KEYS, grace_s=100),
+            catalog=self.catalog,
             clock=self.clock,
         )
 
@@ -120,7 +123,30 @@ async def test_one_worker_does_it(site: Site) -> None:
         await site.leases.register(record)
     await roster.refresh()
     mine = [
-        Upkeep(name, listing=site.listing, roster=roster, collector=site.upkeep._collector)
+        Upkeep(
+            name,
+            listing=site.listing,
+            roster=roster,
+            collector=site.upkeep._collector,
+            catalog=site.catalog,
+        )
         for name in ("w1", "w2")
     ]
     assert [each.is_mine() for each in mine] == [True, False]
+
+
+async def test_a_golden_goes_when_its_template_is_another_one(site: Site) -> None:
+    digest = "a" * 64
+    await site.catalog.put("demo", "t", b"{}", digest)
+    uid = f"g-{digest[:24]}-{'b' * 16}"
+    files = site.directory / "golden"
+    files.mkdir()
+    owner = SnapshotOwner(actor=ActorId("demo", "golden"), uid=uid, epoch=0)
+    await site.vault.save(owner, {"/data": files}, parent=None)
+    for at in (0, 1000):
+        await site.look(at=at)
+    assert len(await site.vault.snapshots("demo", uid)) == 1
+    await site.catalog.put("demo", "t", b"{}", "c" * 64)
+    for at in (2000, 2100):
+        await site.look(at=at)
+    assert await site.vault.snapshots("demo", uid) == []

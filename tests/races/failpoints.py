@@ -118,7 +118,7 @@ class HeldTable(Table):
             return await super().read(actor)
 
     async def _run(
-        self, operation: Operation, actor: ActorId, call: str | None, *own: str | None
+        self, operation: Operation, actor: ActorId, call: str | None, *own: str | bytes | None
     ) -> Answer:
         async with self.points.around(str(operation)):
             return await super()._run(operation, actor, call, *own)

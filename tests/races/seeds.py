@@ -60,14 +60,14 @@ class TroubledTable(Table):
         super().__init__(redis)
         self.turns, self.referee = turns, referee
         self.trouble = _TROUBLE
-        self.late: list[tuple[Operation, ActorId, str | None, tuple[str | None, ...]]] = []
+        self.late: list[tuple[Operation, ActorId, str | None, tuple[str | bytes | None, ...]]] = []
 
     async def read(self, actor: ActorId) -> ActorRecord | None:
         await self.turns.turn()
         return await super().read(actor)
 
     async def _run(
-        self, operation: Operation, actor: ActorId, call: str | None, *own: str | None
+        self, operation: Operation, actor: ActorId, call: str | None, *own: str | bytes | None
     ) -> Answer:
         await self.turns.turn()
         fate = self.turns.rng.random()
@@ -143,7 +143,11 @@ class Referee:
         self._snapshots: dict[ActorId, str | None] = {}
 
     def saw(
-        self, operation: Operation, actor: ActorId, answer: Answer, own: tuple[str | None, ...]
+        self,
+        operation: Operation,
+        actor: ActorId,
+        answer: Answer,
+        own: tuple[str | bytes | None, ...],
     ) -> None:
         """A call was executed. A promotion's copy still stands as it was saved."""
         self.counted[f"{operation} {answer.outcome}"] += 1

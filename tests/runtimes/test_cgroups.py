@@ -99,3 +99,10 @@ def test_limits_are_written_where_a_controller_reaches(tree: Tree) -> None:
                 assert not file.exists()
     finally:
         assert made.remove()
+
+
+def test_version_1_is_taken_only_for_what_version_2_lacks(tree: Tree) -> None:
+    both = tree.with_version_1()
+    assert both.controllers == tree.controllers | set(both.beside)
+    assert not tree.controllers & set(both.beside)
+    assert both.at("rouse-test").path == tree.at("rouse-test").path

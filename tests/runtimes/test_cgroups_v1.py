@@ -1,12 +1,14 @@
-"""The memory controller of version 1 where a machine has it; elsewhere there is none to find."""
+"""Limits by version 1 where a machine has it; elsewhere there is none to find."""
 
 import os
 import secrets
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from runtimes.cgroups_v1 import MemoryGroup, find_memory
+from runtimes.base import Resources
+from runtimes.cgroups_v1 import Groups, MemoryGroup, find, find_memory
 
 
 def test_a_group_limits_counts_and_goes() -> None:
@@ -26,3 +28,32 @@ def test_a_group_limits_counts_and_goes() -> None:
 def test_one_that_is_not_there_says_nothing(tmp_path: Path) -> None:
     group = MemoryGroup(tmp_path / "none")
     assert group.used_bytes() is None and not group.saw_oom() and group.remove()
+
+
+def test_groups_are_made_for_what_is_limited_and_hold_who_joins() -> None:
+    places = find()
+    if not {"pids", "cpu"} <= set(places) or os.geteuid() != 0:
+        pytest.skip("no controllers of version 1 here")
+    groups = Groups(places=places, slug=f"rouse-test-{secrets.token_hex(4)}")
+    groups.create(Resources(pids=7, cpu=0.5))
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        groups.join(child.pid)
+        made = {name for name, place in places.items() if (place / groups.slug).exists()}
+        assert made == {"pids", "cpu"}
+        assert (places["pids"] / groups.slug / "pids.max").read_text() == "7\n"
+        assert (places["cpu"] / groups.slug / "cpu.cfs_quota_us").read_text() == "50000\n"
+        joined = (places["cpu"] / groups.slug / "cgroup.procs").read_text()
+        assert joined == f"{child.pid}\n" and not groups.remove()
+    finally:
+        child.kill()
+        child.wait()
+        while not groups.remove():
+            os.sched_yield()
+
+
+def test_a_controller_that_is_nowhere_limits_nothing(tmp_path: Path) -> None:
+    groups = Groups(places={}, slug="rouse-test")
+    groups.create(Resources(memory_bytes=1 << 20, pids=7, cpu=0.5))
+    groups.join(os.getpid())
+    assert groups.memory is None and groups.remove() and not list(tmp_path.iterdir())

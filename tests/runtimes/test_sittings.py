@@ -9,12 +9,12 @@ from tests.contract.driver import Bench
 
 
 async def test_a_sandbox_whose_pause_nobody_ended_is_as_good_as_gone(gvisor: Bench) -> None:
-    # A worker that died between pause and image: whether its program still stands, nobody knows.
+    # A worker that died under that call: whether its program stands, nobody knows.
     handle = await gvisor.started()
     records = gvisor.root / "driver" / f"{handle.slug}.json"
     line = records.read_bytes().splitlines()[-1]
     with records.open("ab") as file:
-        file.write(line.replace(b'"is_paused":false', b'"is_paused":true') + b"\n")
+        file.write(line.replace(b'"is_turning":false', b'"is_turning":true') + b"\n")
     other = gvisor.make(gvisor.root / "driver")
     assert not (await other.inspect(handle)).alive
     with pytest.raises(RuntimeFailure, match="gone"):
@@ -42,3 +42,17 @@ async def test_a_sandbox_that_is_there_is_not_started_twice(gvisor: Bench) -> No
     with pytest.raises(RuntimeFailure, match="already"):
         await gvisor.driver.start(spec)
     assert (await gvisor.driver.inspect(gvisor.begun[0])).alive
+
+
+async def test_a_cancelled_freeze_leaves_it_to_be_thawed(gvisor: Bench) -> None:
+    # The call is out when the cancel comes: resumed before it was paused, the sandbox would end.
+    handle = await gvisor.started()
+    for turns in (0, 1, 2, 3, 5, 8):
+        async with asyncio.TaskGroup() as group:
+            freezing = group.create_task(gvisor.driver.freeze(handle), name="freeze")
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            freezing.cancel()
+            await asyncio.wait([freezing])
+        await gvisor.driver.thaw(handle)
+        assert (await gvisor.get(handle)).body == "hello"

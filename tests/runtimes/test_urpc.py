@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from runtimes.urpc import CallRefused, Ending, call, exit_of, read
+from runtimes.urpc import CallRefused, Ending, asked, call, exit_of, read
 
 
 @asynccontextmanager
@@ -49,6 +49,33 @@ async def test_a_call_carries_its_files_and_brings_the_answer(tmp_path: Path) ->
         async with peer(tmp_path / "s", answer) as got:
             assert await call(tmp_path / "s", "m.Do", {"A": 1}, [file.fileno()]) == 7
             assert [os.fstat(each).st_ino for each in got] == [os.fstat(file.fileno()).st_ino]
+
+
+async def test_a_call_that_is_asked_is_answered_whoever_gives_it_up(tmp_path: Path) -> None:
+    async with peer(tmp_path / "s", lambda _: b'{"success":true,"result":7}'):
+        answer = asked(tmp_path / "s", "m.Do", 10)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await asyncio.shield(answer)
+        assert await answer == 7
+    (tmp_path / "s").unlink()
+    async with peer(tmp_path / "s", lambda _: b'{"success":false,"err":"no such thing"}'):
+        with pytest.raises(CallRefused, match="Do: no such thing"):
+            await asked(tmp_path / "s", "m.Do", 10)
+    (tmp_path / "s").unlink()
+    async with peer(tmp_path / "s", lambda _: b""):
+        with pytest.raises(ConnectionResetError):
+            await asked(tmp_path / "s", "m.Do", 10)
+
+
+async def test_a_sandbox_that_does_not_answer_is_waited_for_so_long(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        with pytest.raises(TimeoutError):
+            await asked(tmp_path / "s", "m.Do", 0.05)
+    with pytest.raises(ConnectionRefusedError):
+        await asked(tmp_path / "s", "m.Do", 10)
 
 
 async def test_what_the_sandbox_refuses_is_told_in_its_words(tmp_path: Path) -> None:

@@ -8,138 +8,87 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from gateway.egress.cel import Expression
+from gateway.egress.config.gate_model import NO_GATE, ExtAuthz, Gate
+from gateway.egress.config.values import (
+    BEARER,
+    NO_COMPUTED,
+    NO_RULES,
+    SYSTEM_TLS,
+    Aws,
+    BackendTls,
+    Computed,
+    Credential,
+    Edits,
+    HttpSource,
+    Location,
+    OAuth,
+    Place,
+    Rules,
+    Source,
+)
+
+__all__ = [
+    "BEARER",
+    "NO_RULES",
+    "SYSTEM_TLS",
+    "Aws",
+    "BackendTls",
+    "Computed",
+    "Credential",
+    "Edits",
+    "HttpSource",
+    "Location",
+    "OAuth",
+    "Place",
+    "Rules",
+    "Source",
+]
 
 Network = IPv4Network | IPv6Network
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """Any deny true (or failing): deny. Any require not true: deny. Any allow true: allow. Else
-    deny only where there are allow rules."""
-
-    allow: tuple[Expression, ...] = ()
-    deny: tuple[Expression, ...] = ()
-    require: tuple[Expression, ...] = ()
-
-    def __add__(self, other: "Rules") -> "Rules":
-        return Rules(
-            allow=self.allow + other.allow,
-            deny=self.deny + other.deny,
-            require=self.require + other.require,
-        )
-
-    def __bool__(self) -> bool:
-        return bool(self.allow or self.deny or self.require)
-
-
-NO_RULES = Rules()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edits:
-    """Static headers: add, then set, then remove."""
-
-    add: tuple[tuple[str, str], ...] = ()
-    set: tuple[tuple[str, str], ...] = ()
-    remove: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Computed:
-    """Headers by CEL; an expression that fails removes its header."""
-
-    add: tuple[tuple[str, Expression], ...] = ()
-    set: tuple[tuple[str, Expression], ...] = ()
-    remove: tuple[str, ...] = ()
-
-
-# Credentials ---------------------------------------------------------------------------------
-
-
-class Place(Enum):
-    HEADER = auto()
-    QUERY = auto()
-    COOKIE = auto()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Location:
-    place: Place = Place.HEADER
-    name: str = "authorization"
-    prefix: str = ""
-
-
-BEARER = Location(prefix="Bearer ")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """Where a secret comes from: exactly one of the first six."""
-
-    value: str | None = field(default=None, repr=False)
-    file: Path | None = None
-    env: str | None = None
-    command: tuple[str, ...] | None = None
-    http: "HttpSource | None" = None
-    oauth: "OAuth | None" = None
-    ttl_s: float = 300.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpSource:
-    url: str
-    headers: tuple[tuple[str, Source], ...] = ()
-    field: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OAuth:
-    token_url: str
-    client_id: str
-    client_secret: Source
-    scopes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Aws:
-    access_key_id: Source
-    secret_access_key: Source
-    session_token: Source | None
-    service: str
-    region: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credential:
-    """One secret: to which hosts it may go, for whom, and how it gets into a request."""
-
-    name: str
-    hosts: tuple[str, ...]
-    """Names or `*.x`; it goes to no other, whatever a route says."""
-    source: Source = Source(value="")
-    when: Expression | None = None
-    placeholder: str | None = None
-    location: Location = BEARER
-    username: str | None = None
-    """Basic: the secret is the password of this user."""
-    aws: Aws | None = None
-    plain_http: bool = False
 
 
 # Backends and routes -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BackendTls:
-    cert: Path | None = None
-    key: Path | None = None
-    root: Path | None = None
-    """The CA that is pinned; None: the system's."""
-    hostname: str | None = None
-    """Name to verify and to send as SNI, in place of the host."""
+class Tcp:
+    connect_timeout_s: float | None = None
+    keepalive: tuple[int, int, int] | None = None
+    """Seconds of silence, seconds between probes, probes; None: none are sent."""
 
 
-SYSTEM_TLS = BackendTls()
+NO_TCP = Tcp()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chain:
+    """An HTTP proxy upstream of us."""
+
+    host: str
+    port: int
+    credentials: tuple[Credential, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Ai:
+    """What an ai backend makes of a request's body and path."""
+
+    provider: str
+    model: str | None = None
+    """Takes the place of whatever was asked for."""
+    formats: tuple[tuple[str, str | None], ...] = ()
+    """Of a custom provider: what it understands, and where; empty: what the provider knows."""
+    aliases: tuple[tuple[str, str], ...] = ()
+    defaults: tuple[tuple[str, object], ...] = ()
+    overrides: tuple[tuple[str, object], ...] = ()
+    computed: tuple[tuple[str, Expression], ...] = ()
+    routes: tuple[tuple[str, str], ...] = ()
+    """Ends of paths, the longest first, and what they are."""
+    path_override: str | None = None
+    path_prefix: str | None = None
+    is_elsewhere: bool = False
+    """Not at the provider's own host: then its paths are its own, too."""
+    tokenizes: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,16 +96,41 @@ class Backend:
     host: str | None
     """None: dynamic, where the request says."""
     port: int = 0
+    unix: str | None = None
+    """A socket in the file system, in place of an address."""
+    http2: bool = False
+    """HTTP/2 is tried first."""
     tls: BackendTls | None = None
     weight: int = 1
     rules: Rules = NO_RULES
+    authz: ExtAuthz | None = None
     request: tuple[Edits, ...] = ()
     response: tuple[Edits, ...] = ()
     computed: tuple[Computed, ...] = ()
-    provider: str = ""
-    """`openai` or `anthropic`, of an ai backend."""
-    path_override: str | None = None
-    path_prefix: str | None = None
+    answered: tuple[Computed, ...] = ()
+    credentials: tuple[Credential, ...] = ()
+    redirect: "Redirect | None" = None
+    timeout_s: float | None = None
+    tcp: Tcp = NO_TCP
+    chain: Chain | None = None
+    ai: Ai | None = None
+    groups: tuple[tuple["Backend", ...], ...] = ()
+    """Of an ai backend: its providers, those of the next group for when all of one are out."""
+
+    @property
+    def provider(self) -> str:
+        """Of an ai backend."""
+        return "" if self.ai is None else self.ai.provider
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LlmModel:
+    name: str
+    """`*` at one end, or alone, stands for anything."""
+    backend: Backend
+    headers: tuple[tuple[tuple[str, str | re.Pattern[str]], ...], ...] = ()
+    """One of these lists has to fit, if there are any."""
+    rules: Rules = NO_RULES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +160,8 @@ class Rate:
 class Rewrite:
     authority: str | None = None
     """None: the backend's own host; empty: as it came."""
+    port: int | None = None
+    """Of the backend's host, another port."""
     full_path: str | None = None
     prefix: str | None = None
 
@@ -205,7 +181,17 @@ class Direct:
     status: int
     body: bytes = b""
     expression: Expression | None = None
-    headers: Computed = Computed()
+    headers: Computed = NO_COMPUTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    attempts: int
+    """After the first one."""
+    backoff_s: float
+    codes: frozenset[int]
+    precondition: Expression | None = None
+    condition: Expression | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -216,19 +202,19 @@ class Route:
     hostnames: tuple[str, ...] = ()
     matches: tuple[Match, ...] = (ANY,)
     backends: tuple[Backend, ...] = ()
-    rules: Rules = NO_RULES
+    models: tuple[LlmModel, ...] = ()
+    """In place of backends: the one whose model the body asks for."""
+    gate: Gate = NO_GATE
     rates: tuple[Rate, ...] = ()
-    credentials: tuple[Credential, ...] = ()
+    retry: Retry | None = None
     request: tuple[Edits, ...] = ()
     response: tuple[Edits, ...] = ()
-    computed: tuple[Computed, ...] = ()
-    answered: tuple[Computed, ...] = ()
-    """What CEL makes of the answer's headers."""
     rewrite: Rewrite | None = None
     redirect: Redirect | None = None
     direct: Direct | None = None
     request_timeout_s: float | None = None
     backend_timeout_s: float | None = None
+    delay: Expression | None = None
     delay_s: float = 0.0
 
 
@@ -238,9 +224,7 @@ class PassRoute:
 
     name: str
     hostnames: tuple[str, ...] = ()
-    host: str | None = None
-    """None: dynamic, where CONNECT says."""
-    port: int = 0
+    backends: tuple[Backend, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +235,10 @@ class ListenerTls:
     dynamic: bool = False
     min_version: str | None = None
     max_version: str | None = None
+    root: Path | None = None
+    """Clients have to show a certificate of this CA."""
+    ciphers: tuple[str, ...] = ()
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -261,8 +249,7 @@ class Listener:
     tls: ListenerTls | None = None
     routes: tuple[Route, ...] = ()
     passes: tuple[PassRoute, ...] = ()
-    rules: Rules = NO_RULES
-    computed: tuple[Computed, ...] = ()
+    gate: Gate = NO_GATE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,18 +289,28 @@ class AccessLog:
     remove: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    removed: frozenset[str] = frozenset()
+    """Names of metrics that this document's calls do not count in."""
+    labels: tuple[tuple[str, Expression], ...] = ()
+    """Put beside the decision, with bounded values."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Document:
     binds: tuple[Bind, ...] = ()
     connect: Connect = Connect.DENY
     network_rules: Rules = NO_RULES
     access_log: AccessLog = AccessLog()
+    log_level: str | None = None
+    metrics: Metrics = Metrics()
     private: tuple[Network, ...] = ()
     credentials: tuple[Credential, ...] = ()
     budgets: tuple[Budget, ...] = ()
     actors: Rules | None = None
     """None: one's own namespace."""
-    prices: Path | None = None
+    catalogs: tuple[Path | bytes, ...] = ()
     files: tuple[Path, ...] = ()
     """Everything it was read from beside itself; a change of one is a change of the document."""
     warnings: tuple[str, ...] = ()

@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 from gateway.egress import hosts
 from gateway.egress.cel import Expression
-from gateway.egress.config import forms, model, policies
+from gateway.egress.config import keys, model
+from gateway.egress.config import our_forms as forms
 from lifecycle.strict import NotUnderstood
 from lifecycle.trust import is_loopback
 
@@ -51,7 +52,7 @@ def _credential(form: forms.OurCredentialForm, path: str) -> model.Credential:
         else _source(form.source, f"{path}.from"),
         when=None if form.when is None else Expression(form.when, f"{path}.for"),
         placeholder=form.placeholder,
-        location=policies.location(form.location, f"{path}.location"),
+        location=keys.location(form.location, f"{path}.location"),
         username=None if form.basic is None else form.basic.username,
         aws=None if form.aws is None else _aws(form.aws),
         plain_http=form.plain_http,
@@ -75,7 +76,7 @@ def _source(form: forms.SourceForm, path: str) -> model.Source:
         if form.http is None
         else model.HttpSource(
             url=_url(form.http.url, f"{path}.http.url"),
-            headers=tuple((k, policies.source_of(v)) for k, v in form.http.headers.items()),
+            headers=tuple((k, keys.source_of(v)) for k, v in form.http.headers.items()),
             field=form.http.field,
         ),
         oauth=None
@@ -83,7 +84,7 @@ def _source(form: forms.SourceForm, path: str) -> model.Source:
         else model.OAuth(
             token_url=_url(form.oauth2.token_url, f"{path}.oauth2.tokenUrl"),
             client_id=form.oauth2.client_id,
-            client_secret=policies.source_of(form.oauth2.client_secret),
+            client_secret=keys.source_of(form.oauth2.client_secret),
             scopes=form.oauth2.scopes,
         ),
         ttl_s=ttl_s,
@@ -102,9 +103,9 @@ def _url(text: str, path: str) -> str:
 def _aws(form: forms.AwsForm) -> model.Aws:
     token = form.session_token
     return model.Aws(
-        access_key_id=policies.source_of(form.access_key_id),
-        secret_access_key=policies.source_of(form.secret_access_key),
-        session_token=None if token is None else policies.source_of(token),
+        access_key_id=keys.source_of(form.access_key_id),
+        secret_access_key=keys.source_of(form.secret_access_key),
+        session_token=None if token is None else keys.source_of(token),
         service=form.service,
         region=form.region,
     )

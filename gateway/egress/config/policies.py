@@ -1,13 +1,15 @@
-"""Policies of a document as the model has them: headers, rules, rates, credentials, TLS."""
+"""Policies of a document as the model has them: headers, rules, rates, TLS, time."""
 
 import re
 from pathlib import Path
 
 from gateway.egress.cel import Expression
-from gateway.egress.config import forms, model
+from gateway.egress.config import model
+from gateway.egress.config import policy_forms as forms
+from lifecycle.quantities import Duration
 from lifecycle.strict import NotUnderstood
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 PSEUDO = (":path", ":authority", ":method", ":scheme")
 FRAMING = frozenset(
@@ -21,7 +23,7 @@ def header_name(name: str, path: str, *, pseudo: bool = False) -> str:
     lowered = name.lower()
     if pseudo and (lowered in PSEUDO or lowered == "host"):
         return ":authority" if lowered == "host" else lowered
-    if _TOKEN.fullmatch(name) is None:
+    if TOKEN.fullmatch(name) is None:
         raise NotUnderstood(path, f"{name[:80]!r} is no header's name")
     if lowered in FRAMING:
         raise NotUnderstood(path, f"{name} frames or routes a message and can't be edited")
@@ -118,94 +120,98 @@ def rates(given: tuple[forms.RateForm, ...], path: str) -> tuple[model.Rate, ...
     return tuple(made)
 
 
-def source_of(secret: forms.Secret) -> model.Source:
-    if isinstance(secret, forms.FileForm):
-        return model.Source(file=Path(secret.file))
-    return model.Source(value=secret)
-
-
-def location(form: forms.LocationForm | None, path: str) -> model.Location:
-    if form is None:
-        return model.BEARER
-    given = [each for each in (form.header, form.query_parameter, form.cookie) if each is not None]
-    if len(given) != 1:
-        raise NotUnderstood(path, "is one of header, queryParameter and cookie")
-    if form.header is not None:
-        return model.Location(
-            name=header_name(form.header.name, f"{path}.header.name"),
-            prefix=header_value(form.header.prefix, f"{path}.header.prefix"),
-        )
-    if form.cookie is not None:
-        if _TOKEN.fullmatch(form.cookie.name) is None:
-            raise NotUnderstood(f"{path}.cookie.name", "is no cookie's name")
-        return model.Location(place=model.Place.COOKIE, name=form.cookie.name)
-    assert form.query_parameter is not None
-    if re.fullmatch(r"[A-Za-z0-9._~-]+", form.query_parameter.name) is None:
-        raise NotUnderstood(f"{path}.queryParameter.name", "is no parameter's name")
-    return model.Location(place=model.Place.QUERY, name=form.query_parameter.name)
-
-
-def backend_auth(
-    form: forms.BackendAuthForm | None, hosts: tuple[str, ...], path: str, *, plain_http: bool
-) -> tuple[model.Credential, ...]:
-    """Primary first, then in the list's order. `hosts`: where it may go, and nowhere else."""
-    if form is None:
-        return ()
-    where = f"{path}.backendAuth"
-    made: list[tuple[model.Source, model.Location]] = []
-    if isinstance(form.key, str):
-        made.append((model.Source(value=form.key), model.BEARER))
-    elif form.key is not None:
-        made.append(_key(form.key, f"{where}.key"))
-    for index, each in enumerate(form.credentials):
-        at = f"{where}.credentials[{index}]"
-        made.append((source_of(each.key), location(each.location, f"{at}.location")))
-    if not made:
-        raise NotUnderstood(where, "has no key")
-    if not hosts:
-        raise NotUnderstood(
-            where, "would go to any host: give the route hostnames, or its backend a host"
-        )
-    return tuple(
-        model.Credential(
-            name=where, hosts=hosts, source=source, location=place, plain_http=plain_http
-        )
-        for source, place in made
-    )
-
-
-def _key(form: forms.KeyForm, path: str) -> tuple[model.Source, model.Location]:
-    if (form.file is None) == (form.value is None):
-        raise NotUnderstood(path, "has either file or value")
-    if form.file is not None:
-        if form.location is not None:
-            raise NotUnderstood(f"{path}.location", "goes with value: {value: {file}, location}")
-        return model.Source(file=Path(form.file)), model.BEARER
-    assert form.value is not None
-    return source_of(form.value), location(form.location, f"{path}.location")
-
-
 def backend_tls(form: forms.BackendTlsForm | None, path: str) -> model.BackendTls | None:
     if form is None:
         return None
     if (form.cert is None) != (form.key is None):
         raise NotUnderstood(f"{path}.backendTLS", "cert and key go together")
-    if form.alpn is not None and set(form.alpn) - {"http/1.1"}:
-        raise NotUnderstood(f"{path}.backendTLS.alpn", "only http/1.1 is supported by rouse")
+    if form.alpn is not None and (not form.alpn or set(form.alpn) - {"http/1.1", "h2"}):
+        raise NotUnderstood(f"{path}.backendTLS.alpn", "is of http/1.1 and h2")
+    if form.subject_alt_names is not None and not form.subject_alt_names:
+        raise NotUnderstood(f"{path}.backendTLS.subjectAltNames", "is empty: nothing would do")
     return model.BackendTls(
         cert=None if form.cert is None else Path(form.cert),
         key=None if form.key is None else Path(form.key),
         root=None if form.root is None else Path(form.root),
         hostname=form.hostname,
+        alt_names=form.subject_alt_names or (),
+        group=group(form.key_exchange_groups, f"{path}.backendTLS.keyExchangeGroups"),
     )
 
 
-def seconds(duration: object, path: str) -> float | None:
-    from lifecycle.quantities import Duration
+_GROUPS = {"X25519": "X25519", "P-256": "prime256v1", "P-384": "secp384r1"}
 
+
+def group(given: tuple[str, ...], path: str) -> str | None:
+    """Python's ssl module can be told one."""
+    if not given:
+        return None
+    if len(given) > 1 or given[0] not in _GROUPS:
+        raise NotUnderstood(
+            path, f"more than one, or another than {', '.join(_GROUPS)}, is not supported by rouse"
+        )
+    return _GROUPS[given[0]]
+
+
+def wants_http2(tls: forms.BackendTlsForm | None, http: forms.HttpForm | None) -> bool:
+    if http is not None and http.version is not None:
+        return http.version == "HTTP/2.0"
+    return tls is not None and tls.alpn is not None and tls.alpn[0] == "h2"
+
+
+def retry(form: forms.RetryForm | None, path: str) -> model.Retry | None:
+    if form is None:
+        return None
+    where = f"{path}.retry"
+    if not 1 <= form.attempts <= 255:
+        raise NotUnderstood(f"{where}.attempts", "is between 1 and 255")
+    for index, code in enumerate(form.codes):
+        if not 100 <= code <= 599:
+            raise NotUnderstood(f"{where}.codes[{index}]", "is no status")
+    return model.Retry(
+        attempts=form.attempts,
+        backoff_s=seconds(form.backoff, f"{where}.backoff") or 0.0,
+        codes=frozenset(form.codes),
+        precondition=expression(form.precondition, f"{where}.precondition"),
+        condition=expression(form.condition, f"{where}.condition"),
+    )
+
+
+def tcp(form: forms.TcpForm | None, path: str) -> model.Tcp | None:
+    if form is None:
+        return None
+    where = f"{path}.tcp"
+    connect_s = seconds(form.connect_timeout, f"{where}.connectTimeout")
+    if not connect_s:
+        raise NotUnderstood(f"{where}.connectTimeout", "is more than 0s")
+    probes = form.keepalives
+    idle_s = seconds(probes.time, f"{where}.keepalives.time")
+    every_s = seconds(probes.interval, f"{where}.keepalives.interval")
+    if not idle_s or not every_s or probes.retries < 1:
+        raise NotUnderstood(f"{where}.keepalives", "time, interval and retries are more than 0")
+    return model.Tcp(
+        connect_timeout_s=connect_s,
+        keepalive=(max(1, round(idle_s)), max(1, round(every_s)), probes.retries)
+        if probes.enabled
+        else None,
+    )
+
+
+def http_timeout(form: forms.HttpForm | None, path: str) -> float | None:
+    if form is None:
+        return None
+    if form.version not in (None, "HTTP/1.1", "HTTP/2.0"):
+        raise NotUnderstood(f"{path}.http.version", "is HTTP/1.1 or HTTP/2.0")
+    return seconds(form.request_timeout, f"{path}.http.requestTimeout")
+
+
+def expression(text: str | None, path: str) -> Expression | None:
+    return None if text is None else Expression(text, path)
+
+
+def seconds(duration: Duration | None, path: str) -> float | None:
     if duration is None:
         return None
-    assert isinstance(duration, Duration)
     if duration.finite is None:
         raise NotUnderstood(path, "has an end")
     return duration.finite

@@ -2,11 +2,20 @@
 
 import ipaddress
 from collections.abc import Mapping
-from pathlib import Path
 
-from gateway.egress import hosts
-from gateway.egress.cel import Expression
-from gateway.egress.config import expand, forms, model, ours, policies, refusing, routes
+from gateway.egress.config import (
+    expand,
+    forms,
+    gates,
+    listeners,
+    llm,
+    model,
+    ours,
+    policies,
+    refusing,
+    settings,
+)
+from gateway.egress.config.gates import Named
 from lifecycle.strict import NotUnderstood, convert
 
 LARGEST_BYTES = 1024 * 1024
@@ -27,9 +36,10 @@ def build(form: forms.DocumentForm) -> model.Document:
     named = {each.name: each for each in form.backends}
     if len(named) != len(form.backends):
         raise NotUnderstood("backends", "two have the same name")
-    binds = [_bind(each, named, f"binds[{i}]") for i, each in enumerate(form.binds)]
+    warnings: list[str] = []
+    binds = [_bind(each, named, f"binds[{i}]", warnings) for i, each in enumerate(form.binds)]
     tunnels = any(each.tunnel_protocol == "connect" for each in form.binds)
-    binds += _gateways(form, named)
+    binds += _gateways(form, named, warnings)
     _check_binds(binds)
     frontend = form.frontend_policies
     mode = frontend.connect.mode if frontend.connect is not None else "deny"
@@ -39,14 +49,16 @@ def build(form: forms.DocumentForm) -> model.Document:
         "route": model.Connect.ROUTE,
     }[mode]
     network = frontend.network_authorization
-    prices = form.config.model_catalog
+    catalogs = settings.catalogs(form.config.model_catalog)
     return model.Document(
         binds=tuple(binds),
         connect=connect,
         network_rules=model.NO_RULES
         if network is None
         else policies.rules(network.rules, "frontendPolicies.networkAuthorization.rules"),
-        access_log=_access_log(frontend.access_log),
+        access_log=settings.access_log(frontend.access_log, form.config.logging),
+        log_level=settings.log_level(form.config.logging),
+        metrics=settings.metrics(form.config.metrics),
         private=tuple(
             _network(each, f"rouse.privateAddresses[{i}]")
             for i, each in enumerate(form.rouse.private_addresses)
@@ -56,9 +68,8 @@ def build(form: forms.DocumentForm) -> model.Document:
         actors=None
         if form.rouse.actors is None
         else policies.rules(form.rouse.actors.rules, "rouse.actors.rules"),
-        prices=None
-        if prices is None
-        else Path(prices.file if isinstance(prices, forms.FileForm) else prices),
+        catalogs=catalogs,
+        warnings=tuple(warnings),
         summary={
             "listeners": sum(len(bind.listeners) for bind in binds),
             "routes": sum(
@@ -69,7 +80,7 @@ def build(form: forms.DocumentForm) -> model.Document:
     )
 
 
-def _bind(form: forms.BindForm, named: routes.Named, path: str) -> model.Bind:
+def _bind(form: forms.BindForm, named: Named, path: str, warnings: list[str]) -> model.Bind:
     internal = form.mode == "internal"
     if not internal and not 0 < form.port < 65536:
         raise NotUnderstood(f"{path}.port", "is no port")
@@ -77,14 +88,14 @@ def _bind(form: forms.BindForm, named: routes.Named, path: str) -> model.Bind:
         raise NotUnderstood(
             f"{path}.listeners", "a bind with tunnelProtocol connect has none: use internal binds"
         )
-    listeners = tuple(
-        _listener(each, named, (), (), f"{path}.listeners[{i}]")
+    made = tuple(
+        listeners.listener(each, named, f"{path}.listeners[{i}]", warnings)
         for i, each in enumerate(form.listeners)
     )
-    return model.Bind(port=form.port, internal=internal, listeners=listeners)
+    return model.Bind(port=form.port, internal=internal, listeners=made)
 
 
-def _gateways(form: forms.DocumentForm, named: routes.Named) -> list[model.Bind]:
+def _gateways(form: forms.DocumentForm, named: Named, warnings: list[str]) -> list[model.Bind]:
     attached: dict[str, list[forms.RouteForm]] = {}
     passed: dict[str, list[forms.TcpRouteForm]] = {}
     for index, each in enumerate(form.routes):
@@ -93,6 +104,7 @@ def _gateways(form: forms.DocumentForm, named: routes.Named) -> list[model.Bind]
     for index, tcp in enumerate(form.tcp_routes):
         for name in _attachments(tcp.gateways, form, f"tcpRoutes[{index}]"):
             passed.setdefault(name, []).append(tcp)
+    models = _llm(form, named, warnings)
     made = []
     for name, gateway in form.gateways.items():
         path = f"gateways.{name}"
@@ -101,18 +113,44 @@ def _gateways(form: forms.DocumentForm, named: routes.Named) -> list[model.Bind]
         inner = gateway.listeners or (
             forms.ListenerForm(protocol=gateway.protocol, tls=gateway.tls),
         )
-        listeners = tuple(
-            _listener(
+        found = tuple(
+            listeners.listener(
                 each,
                 named,
-                tuple(attached.get(name, []) + attached.get(f"{name}/{each.name}", [])),
-                tuple(passed.get(name, []) + passed.get(f"{name}/{each.name}", [])),
                 f"{path}.listeners[{i}]",
+                warnings,
+                attached=tuple(attached.get(name, []) + attached.get(f"{name}/{each.name}", [])),
+                passed=tuple(passed.get(name, []) + passed.get(f"{name}/{each.name}", [])),
+                more=tuple(models.get(name, []) + models.get(f"{name}/{each.name}", [])),
+                outer=gateway,
             )
             for i, each in enumerate(inner)
         )
-        made.append(model.Bind(port=gateway.port, internal=False, listeners=listeners))
+        made.append(model.Bind(port=gateway.port, internal=False, listeners=found))
+    if "" in models:
+        assert form.llm is not None
+        port = llm.DEFAULT_PORT if form.llm.port is None else form.llm.port
+        if not 0 < port < 65536:
+            raise NotUnderstood("llm.port", "is no port")
+        only = model.Listener(name="llm", protocol="HTTP", routes=tuple(models[""]))
+        made.append(model.Bind(port=port, internal=False, listeners=(only,)))
     return made
+
+
+def _llm(
+    form: forms.DocumentForm, named: Named, warnings: list[str]
+) -> dict[str, list[model.Route]]:
+    """The route of `llm` by the gateway that it is attached to; "": by none, so by its port."""
+    if form.llm is None:
+        return {}
+    given = form.llm.policies
+    warnings += gates.warnings(given, "llm.policies")
+    route = llm.route(form.llm, named)
+    if not form.llm.gateways:
+        return {"": [route]}
+    if form.llm.port is not None:
+        raise NotUnderstood("llm.port", "and gateways: say one of them")
+    return {name: [route] for name in _attachments(form.llm.gateways, form, "llm")}
 
 
 def _attachments(
@@ -127,64 +165,6 @@ def _attachments(
     return names
 
 
-def _listener(
-    form: forms.ListenerForm,
-    named: routes.Named,
-    attached: tuple[forms.RouteForm, ...],
-    passed: tuple[forms.TcpRouteForm, ...],
-    path: str,
-) -> model.Listener:
-    is_passed = form.protocol == "TLS"
-    if is_passed and (form.routes or attached):
-        raise NotUnderstood(f"{path}.routes", "a TLS listener takes tcpRoutes")
-    if not is_passed and (form.tcp_routes or passed):
-        raise NotUnderstood(f"{path}.tcpRoutes", f"a listener of {form.protocol} takes routes")
-    if form.protocol == "HTTPS" and form.tls is None:
-        raise NotUnderstood(f"{path}.tls", "is missing: an HTTPS listener opens what it gets")
-    if form.protocol != "HTTPS" and form.tls is not None:
-        raise NotUnderstood(f"{path}.tls", "is not supported by rouse but on HTTPS listeners")
-    transform = form.policies.transformations
-    if transform is not None and transform.response is not None:
-        raise NotUnderstood(f"{path}.policies.transformations.response", "stands on the route")
-    for index, each in enumerate(form.routes):
-        if each.gateways:
-            raise NotUnderstood(f"{path}.routes[{index}].gateways", "it stands in its listener")
-    return model.Listener(
-        name=form.name or path,
-        protocol=form.protocol,
-        hostname=None
-        if form.hostname is None
-        else hosts.check_pattern(form.hostname, f"{path}.hostname"),
-        tls=None if form.tls is None else _tls(form.tls, f"{path}.tls"),
-        routes=tuple(
-            routes.route(each, named, f"{path}.routes[{i}]")
-            for i, each in enumerate((*form.routes, *attached))
-        ),
-        passes=tuple(
-            routes.pass_route(each, named, f"{path}.tcpRoutes[{i}]")
-            for i, each in enumerate((*form.tcp_routes, *passed))
-        ),
-        rules=policies.authorization(form.policies.authorization, f"{path}.policies"),
-        computed=policies.computed(
-            None if transform is None else transform.request, f"{path}.policies.transformations"
-        ),
-    )
-
-
-def _tls(form: forms.TlsForm, path: str) -> model.ListenerTls:
-    if (form.cert is None) != (form.key is None):
-        raise NotUnderstood(path, "cert and key go together")
-    if form.mode == "static" and form.cert is None:
-        raise NotUnderstood(f"{path}.cert", "is missing")
-    return model.ListenerTls(
-        cert=None if form.cert is None else Path(form.cert),
-        key=None if form.key is None else Path(form.key),
-        dynamic=form.mode == "dynamicCa",
-        min_version=form.min_tls_version,
-        max_version=form.max_tls_version,
-    )
-
-
 def _check_binds(binds: list[model.Bind]) -> None:
     taken: set[tuple[int, bool]] = set()
     for bind in binds:
@@ -195,17 +175,6 @@ def _check_binds(binds: list[model.Bind]) -> None:
         kinds = {each.protocol for each in bind.listeners}
         if "HTTP" in kinds and len(kinds) > 1:
             raise NotUnderstood("binds", f"port {bind.port} mixes TLS with plaintext")
-
-
-def _access_log(form: forms.AccessLogForm | None) -> model.AccessLog:
-    if form is None:
-        return model.AccessLog()
-    path = "frontendPolicies.accessLog"
-    return model.AccessLog(
-        filter=None if form.filter is None else Expression(form.filter, f"{path}.filter"),
-        add=tuple((k, Expression(v, f"{path}.add.{k}")) for k, v in form.add.items()),
-        remove=frozenset(form.remove),
-    )
 
 
 def _network(text: str, path: str) -> model.Network:

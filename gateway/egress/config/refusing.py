@@ -4,7 +4,7 @@ import typing
 
 import msgspec
 
-from gateway.egress.config.forms import REFUSED, REFUSED_VALUES
+from gateway.egress.config.refused import REFUSED, REFUSED_VALUES
 from lifecycle.strict import NotUnderstood, alternatives
 
 WHY = "not supported by rouse"
@@ -19,6 +19,8 @@ def check(given: object, form: object, path: str = "") -> None:
             elif typing.get_origin(kind) is dict:
                 for key, value in given.items():
                     check(value, typing.get_args(kind)[1], _join(path, key))
+            elif typing.get_origin(kind) is tuple and "conditional" in given:
+                raise NotUnderstood(_join(path, "conditional"), WHY)
     elif isinstance(given, list | tuple):
         for kind in alternatives({form}):
             if typing.get_origin(kind) is tuple:
@@ -33,8 +35,10 @@ def _check_fields(given: dict[typing.Any, object], form: type[msgspec.Struct], p
         where = _join(path, key)
         if key in refused:
             raise NotUnderstood(where, WHY)
-        if isinstance(value, str) and value in REFUSED_VALUES.get(key, ()):
-            raise NotUnderstood(where, f"{value} is {WHY}")
+        values = REFUSED_VALUES.get((form, key), frozenset())
+        for at, each in value.items() if isinstance(value, dict) else (("", value),):
+            if isinstance(each, str) and each in values:
+                raise NotUnderstood(_join(where, at) if at else where, f"{each} is {WHY}")
         if key in kinds:
             check(value, kinds[key], where)
 

@@ -117,6 +117,13 @@ class Secrets:
             raise SecretUnavailable("it was not fetched in time")
         return held.value
 
+    def text(self, source: Source) -> str:
+        """The same for what is no secret. Raises LookupError."""
+        try:
+            return self.value(source)
+        except SecretUnavailable as error:
+            raise LookupError(str(error)) from error
+
     async def ready(self, sources: Iterable[Source]) -> None:
         """Return when all of them can be had, or could not be. Each caller gives up by itself."""
         waiting = [self._begin(each) for each in sources if not self.is_ready(each)]

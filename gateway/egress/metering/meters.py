@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 
 from gateway.egress.ask import Ask
 from gateway.egress.cel import CelFailed
-from gateway.egress.config.model import Budget, Document
+from gateway.egress.config.model import Budget, Document, Metrics
 from gateway.egress.metering.budgets import BudgetsAway, Ledger, key_of
 from gateway.egress.metering.usage import Call, Usage
 from gateway.egress.refusals import Refusal, Refused
@@ -21,6 +21,8 @@ from gateway.egress.refusals import Refusal, Refused
 log = logging.getLogger(__name__)
 
 _MOST_MODELS = 200
+_MOST_LABELLED = 1000
+"""An actor must not make as many series as it likes."""
 _Labels = tuple[str, str, str, str]
 
 
@@ -34,6 +36,7 @@ class Metering:
         self._cost: dict[tuple[str, str, str], float] = defaultdict(float)
         self.decisions: dict[tuple[str, str], int] = defaultdict(int)
         """By decision and kind of refusal."""
+        self._labelled: dict[tuple[tuple[str, str], ...], int] = defaultdict(int)
 
     def __repr__(self) -> str:
         return f"<Metering {sum(self._tokens.values())} tokens of {len(self._models)} models>"
@@ -59,7 +62,29 @@ class Metering:
                     headers=(("retry-after", str(max(1, int(budget.window_s / 60)))),),
                 )
 
-    def count(self, call: Call, usage: Usage, cost: Decimal | None) -> None:
+    def label(self, wanted: Metrics, decision: str, ask: Ask) -> None:
+        """A call, with the labels that its document adds. An expression that fails is empty."""
+        if not wanted.labels:
+            return
+        found = [("decision", decision)]
+        for name, expression in wanted.labels:
+            try:
+                found.append((name, str(expression.compute(ask))[:100]))
+            except CelFailed:
+                found.append((name, ""))
+        key = tuple(found)
+        if key not in self._labelled and len(self._labelled) >= _MOST_LABELLED:
+            key = tuple((name, "other") for name, _value in found)
+        self._labelled[key] += 1
+
+    def count(
+        self,
+        call: Call,
+        usage: Usage,
+        cost: Decimal | None,
+        *,
+        removed: frozenset[str] = frozenset(),
+    ) -> None:
         model = usage.model
         if model not in self._models:
             if len(self._models) >= _MOST_MODELS:
@@ -72,9 +97,9 @@ class Metering:
             ("input_cache_read", usage.cache_read),
             ("input_cache_write", usage.cache_write),
         ):
-            if number:
+            if number and "gen_ai_client_token_usage" not in removed:
                 self._tokens[(*labels, kind)] += number
-        if cost:
+        if cost and "gen_ai_client_cost_usd" not in removed:
             self._cost[labels] += float(cost)
 
     async def charge(
@@ -115,6 +140,15 @@ class Metering:
         for two, number in self.decisions.items():
             decisions.add_metric(two, number)
         yield decisions
+        if self._labelled:
+            added = tuple(dict.fromkeys(name for key in self._labelled for name, _v in key))
+            calls = CounterMetricFamily(
+                "rouse_egress_calls", "Calls, by what documents add.", labels=added
+            )
+            for key, number in self._labelled.items():
+                values = dict(key)
+                calls.add_metric([values.get(name, "") for name in added], number)
+            yield calls
 
 
 def _budgets_of(document: Document, ask: Ask) -> Iterator[Budget]:

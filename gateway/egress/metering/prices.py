@@ -1,5 +1,6 @@
 """What tokens cost: agentgateway's model catalog, decimal strings in USD per million tokens."""
 
+from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
@@ -44,18 +45,25 @@ class CatalogForm(_Form, frozen=True, kw_only=True):
 
 
 class Prices:
-    def __init__(self, catalog: CatalogForm) -> None:
-        self._catalog = catalog
+    def __init__(self, *catalogs: CatalogForm) -> None:
+        self._catalogs = catalogs
 
     def __repr__(self) -> str:
-        return f"<Prices of {sum(len(p.models) for p in self._catalog.providers.values())} models>"
+        counts = [len(p.models) for each in self._catalogs for p in each.providers.values()]
+        return f"<Prices of {sum(counts)} models>"
+
+    def _model(self, provider: str, name: str) -> ModelForm | None:
+        for each in self._catalogs:
+            known = each.providers.get(provider)
+            if known is not None:
+                found = known.models.get(name) or _by_prefix(known.models, name)
+                if found is not None:
+                    return found
+        return None
 
     def cost(self, provider: str, usage: Usage) -> Decimal | None:
         """None where the model has no price."""
-        known = self._catalog.providers.get(provider)
-        if known is None:
-            return None
-        model = known.models.get(usage.model) or _by_prefix(known.models, usage.model)
+        model = self._model(provider, usage.model)
         if model is None:
             return None
         rates = model.rates
@@ -84,20 +92,26 @@ def _by_prefix(models: dict[str, ModelForm], name: str) -> ModelForm | None:
     return models[max(found, key=len)] if found else None
 
 
-NO_PRICES = Prices(CatalogForm(providers={}))
+NO_PRICES = Prices()
 
 
-def read_prices(path: Path) -> Prices:
+def read_prices(sources: Iterable[Path | bytes]) -> Prices:
     """Raises OSError, ValueError."""
+    return Prices(*(_read(each) for each in sources))
+
+
+def _read(source: Path | bytes) -> CatalogForm:
+    where = source if isinstance(source, Path) else "config.modelCatalog"
+    text = source.read_bytes() if isinstance(source, Path) else source
     try:
-        catalog = convert(msgspec.json.decode(path.read_bytes()), CatalogForm)
+        catalog = convert(msgspec.json.decode(text), CatalogForm)
         for provider in catalog.providers.values():
             for model in provider.models.values():
                 for rates in (model.rates, *(tier.rates for tier in model.tiers)):
                     _check(rates)
     except (msgspec.DecodeError, NotUnderstood, InvalidOperation) as error:
-        raise ValueError(f"{path}: no model catalog: {error}") from error
-    return Prices(catalog)
+        raise ValueError(f"{where}: no model catalog: {error}") from error
+    return catalog
 
 
 def _check(rates: RatesForm) -> None:

@@ -1,14 +1,18 @@
 """Documents and asks for the tests of egress."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
+from gateway.egress import needs
 from gateway.egress.ask import Actor, Ask, Way
-from gateway.egress.config.model import Document
+from gateway.egress.callers.keyring import Keyring
+from gateway.egress.config.model import Document, Listener, Source
 from gateway.egress.config.reading import read
 from gateway.egress.deciding import Decider
+from gateway.egress.forwarding import Forward
 from gateway.egress.limits import Buckets
+from gateway.egress.refusals import Answer
 
 FACTS = """
 frontendPolicies: {accessLog: {add: {actor: 'source.connectHeaders["x-actor"]'}}}
@@ -45,8 +49,34 @@ def http(routes: str, more: str = "") -> Document:
     )
 
 
+def text(source: Source) -> str:
+    """What stands in the document itself."""
+    if source.value is None:
+        raise LookupError
+    return source.value
+
+
 def decider(made: Document) -> Decider:
-    return Decider(made, Buckets(), Random(1))
+    return Decider(made, Buckets(), Random(1), Keyring(text))
+
+
+def decided(
+    made: Decider,
+    asked: Ask,
+    listeners: list[Listener] | None = None,
+    now: float = 0.0,
+    *,
+    meet: Callable[[needs.Need], object] | None = None,
+) -> Forward | Answer:
+    """The decision, with what it needs computed here, and bodies as the ask has them."""
+
+    def met(need: needs.Need) -> object:
+        if isinstance(need, needs.Work):
+            return need.compute()
+        return asked.body if isinstance(need, needs.Body) else None
+
+    where = made.listeners_for(asked) if listeners is None else listeners
+    return needs.run(made.steps(asked, where, frozenset(), now), meet or met)
 
 
 ACTOR = Actor(namespace="demo", name="c1", template="counter", uid="u1", epoch=3)

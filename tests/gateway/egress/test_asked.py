@@ -4,7 +4,7 @@ import pytest
 
 from gateway.egress import asked
 from gateway.egress.ask import Way
-from gateway.egress.deciding import Opening
+from gateway.egress.connecting import Opening
 from gateway.egress.hosts import BadHost
 from gateway.egress.refusals import Refusal, Refused
 from gateway.ingress.codec.grammar import Malformed

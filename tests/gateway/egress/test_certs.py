@@ -7,9 +7,11 @@ import threading
 from pathlib import Path
 
 import pytest
+import trustme
 from cryptography import x509
 
 from gateway.egress.certs import Authority, BadAuthority, make_authority
+from tests.gateway.egress.world import running
 
 
 @pytest.fixture
@@ -76,3 +78,39 @@ def test_what_is_no_ca_is_refused(ours: tuple[Path, Path], tmp_path: Path) -> No
     make_authority(tmp_path / "x.crt", tmp_path / "x.key")
     with pytest.raises(BadAuthority, match="not its key"):
         Authority(ours[0], tmp_path / "x.key")
+
+
+async def test_clients_show_a_certificate_of_the_root(tmp_path: Path) -> None:
+    """`tls.root` of a listener that is opened with a certificate of its own."""
+    ca, theirs = trustme.CA(), trustme.CA()
+    leaf = ca.issue_cert("api.test")
+    leaf.private_key_pem.write_to_path(str(tmp_path / "key"))
+    leaf.cert_chain_pems[0].write_to_path(str(tmp_path / "cert"))
+    theirs.cert_pem.write_to_path(str(tmp_path / "root"))
+    text = f"""
+binds:
+- {{port: 3128, tunnelProtocol: connect, listeners: []}}
+- port: 443
+  mode: internal
+  listeners:
+  - protocol: HTTPS
+    tls: {{cert: {tmp_path}/cert, key: {tmp_path}/key, root: {tmp_path}/root,
+           cipherSuites: [ECDHE-ECDSA-AES128-GCM-SHA256, ECDHE-RSA-AES128-GCM-SHA256],
+           keyExchangeGroups: [P-256]}}
+    routes: [{{hostnames: [api.test], policies: {{directResponse: {{status: 200, body: in}}}}}}]
+"""
+    async with running(tmp_path, text) as world:
+        for issuer, is_in in ((theirs, True), (trustme.CA(), False), (None, False)):
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            ca.configure_trust(context)
+            if issuer is not None:
+                issuer.issue_cert("client.test").configure_cert(context)
+            talk = await world.connect("api.test:443")
+            try:
+                await talk.tls(context, "api.test")
+                talk.say("GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")
+                status, _head, body = await talk.whole()
+                assert is_in and (status, body) == (200, b"in")
+            except (OSError, asyncio.IncompleteReadError):
+                assert not is_in
+            talk.close()

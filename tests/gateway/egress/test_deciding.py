@@ -4,14 +4,15 @@ import pytest
 
 from gateway.egress.ask import Ask, Way
 from gateway.egress.config.model import Document
-from gateway.egress.deciding import Forward, check_path, connect
+from gateway.egress.connecting import connect
+from gateway.egress.deciding import check_path
+from gateway.egress.forwarding import Forward
 from gateway.egress.refusals import Answer, Refusal, Refused
-from tests.gateway.egress.documents import FACTS, ask, decider, document, http
+from tests.gateway.egress.documents import FACTS, ask, decided, decider, document, http
 
 
 def _decide(made: Document, asked: Ask) -> Forward | Answer:
-    made_by = decider(made)
-    return made_by.decide(asked, made_by.listeners_for(asked), frozenset(), 0.0)
+    return decided(decider(made), asked)
 
 
 def _refused(made: Document, asked: Ask) -> Refused:
@@ -66,9 +67,9 @@ def test_a_rate_is_per_key() -> None:
     )
     one, two = ask("a.com"), ask("a.com", actor=ask().actor.__class__(namespace="demo", name="c2"))
     for asked in (one, two):
-        made.decide(asked, made.listeners_for(asked), frozenset(), 0.0)
+        decided(made, asked)
     with pytest.raises(Refusal) as caught:
-        made.decide(one, made.listeners_for(one), frozenset(), 1.0)
+        decided(made, one, now=1.0)
     assert caught.value.what is Refused.RATE and dict(caught.value.headers)["retry-after"]
 
 
@@ -93,10 +94,8 @@ def test_an_opened_connect_leads_to_its_listener() -> None:
 
 def test_what_came_by_tls_never_leaves_in_the_clear() -> None:
     made = http(ONE % "")
-    sent = decider(made).decide(
-        ask("a.com", port=443, scheme="https", way=Way.INTERCEPTED),
-        list(made.binds[0].listeners), frozenset(), 0.0,
-    )  # fmt: skip
+    asked = ask("a.com", port=443, scheme="https", way=Way.INTERCEPTED)
+    sent = decided(decider(made), asked, list(made.binds[0].listeners))
     assert isinstance(sent, Forward) and sent.tls
 
 
@@ -152,3 +151,50 @@ def test_a_path_that_two_would_read_differently_is_refused(path: str) -> None:
 @pytest.mark.parametrize("path", ["/a.b/c..d", "/@scope%2fname", "/x?y=../z", "/%20"])
 def test_ordinary_paths_pass(path: str) -> None:
     check_path(path)
+
+
+def test_a_delay_may_be_computed() -> None:
+    made = http(ONE % "policies: {delay: {duration: 'duration(request.headers[\"x-wait\"])'}},")
+    sent = _decide(made, ask("a.com", fields=[("x-wait", "2s")]))
+    assert isinstance(sent, Forward) and sent.delay_s == 2.0
+    sent = _decide(made, ask("a.com"))  # what can't be computed delays nobody
+    assert isinstance(sent, Forward) and sent.delay_s == 0.0
+    sent = _decide(http(ONE % "policies: {delay: {duration: 1500ms}},"), ask("a.com"))
+    assert isinstance(sent, Forward) and sent.delay_s == 1.5
+
+
+def test_an_answer_may_be_computed() -> None:
+    made = http(
+        "[{policies: {directResponse: {status: 200, bodyExpression: 'request.path', "
+        "headers: {x-who: actor.name}}}}]"
+    )
+    expected = Answer(status=200, body=b"/p", headers=(("x-who", "c1"),))
+    assert _decide(made, ask("a.com", "/p")) == expected
+
+
+def test_a_backend_edits_what_it_is_sent() -> None:
+    made = http(
+        "[{policies: {responseHeaderModifier: {set: {x-r: route}}}, backends: [{host: 'h:1', "
+        "policies: {requestHeaderModifier: {set: {x-a: '1'}}, responseHeaderModifier: {set: "
+        "{x-r: own}}, transformations: {request: {set: {x-b: request.method}}, "
+        "response: {set: {x-c: 'string(response.code)'}}}}}]}]"
+    )
+    sent = _decide(made, ask("a.com"))
+    assert isinstance(sent, Forward) and len(sent.answered) == 1
+    assert dict(sent.fields) == {"x-b": "GET", "x-a": "1"}
+    assert [each.set for each in sent.edits] == [(("x-r", "own"),)]
+
+
+def test_a_backend_has_rules_of_its_own() -> None:
+    rules = "policies: {authorization: {rules: [{deny: 'request.method == \"PUT\"'}]}}"
+    made = http(f"[{{backends: [{{host: 'h:1', {rules}}}]}}]")
+    assert isinstance(_decide(made, ask("a.com")), Forward)
+    assert _refused(made, ask("a.com", method="PUT")) is Refused.FORBIDDEN
+
+
+def test_a_backend_may_redirect() -> None:
+    made = http(
+        "[{backends: [{host: 'h:1', policies: {requestRedirect: {scheme: https, status: 308}}}]}]"
+    )
+    found = _decide(made, ask("a.com", "/x"))
+    assert found == Answer(status=308, headers=(("location", "https://a.com/x"),))

@@ -7,9 +7,9 @@ import pytest
 from gateway.egress import plan
 from gateway.egress.credentials.fetching import fetch
 from gateway.egress.credentials.secrets import Secrets
-from gateway.egress.deciding import Forward
+from gateway.egress.forwarding import Forward
 from gateway.egress.refusals import Refusal, Refused
-from tests.gateway.egress.documents import ask, decider, http
+from tests.gateway.egress.documents import ask, decided, decider, http
 
 ENV = {"KEY": "sekret", "BAD": "a\r\nb: c"}
 
@@ -18,7 +18,7 @@ def _plan(credential: str, *, scheme: str = "https", host: str = "a.com", **more
     own = f"rouse: {{credentials: [{{name: k, hosts: [a.com], {credential}}}]}}"
     made = decider(http("[{backends: [{dynamic: {}}]}]", own))
     asked = ask(host, scheme=scheme, **more)
-    found = made.decide(asked, made.listeners_for(asked), frozenset(), 0.0)
+    found = decided(made, asked)
     assert isinstance(found, Forward)
     return plan.make(found, asked, Secrets(ENV, fetch), caller="c", decider=made)
 

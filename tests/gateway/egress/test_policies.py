@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from gateway.egress.certs import make_authority
+from gateway.egress.config.values import Source
 from gateway.egress.credentials.fetching import fetch
 from gateway.egress.credentials.secrets import Secrets
-from gateway.egress.policies import Policies, secret_sources
+from gateway.egress.policies import Policies, found_in
 from tests.gateway.egress.documents import document
 
 GOOD = "binds: [{port: 443, mode: internal, listeners: []}]\n"
@@ -69,4 +70,19 @@ def test_every_secret_of_a_document_is_found() -> None:
         "rouse: {credentials: [{name: a, hosts: [a.com], from: {oauth2: {tokenUrl: "
         "'https://t/', clientId: c, clientSecret: {file: /s}}}}]}"
     )
-    assert {str(each.file) for each in secret_sources(made) if each.file} == {"/s"}
+    assert {str(each.file) for each in found_in(made, Source) if each.file} == {"/s"}
+
+
+def test_the_level_of_our_log_is_the_most_talkative_documents(tmp_path: Path) -> None:
+    log = logging.getLogger("gateway.egress")
+    before, ours = log.level, (tmp_path / "c", tmp_path / "k")
+    make_authority(*ours)
+    files = {}
+    for name, level in (("a", "error"), ("b", "debug")):
+        files[name] = tmp_path / name
+        files[name].write_text(f"config: {{logging: {{level: {level}}}}}")
+    try:
+        Policies(files, Secrets({}, fetch), environ={}, ours=ours).load()
+        assert log.level == logging.DEBUG
+    finally:
+        log.setLevel(before)

@@ -4,7 +4,7 @@ import jwt
 import pytest
 
 from gateway.egress.ask import Ask
-from gateway.egress.deciding import Forward
+from gateway.egress.forwarding import Forward
 from gateway.egress.refusals import Refusal, Refused
 from gateway.egress.siblings import FIELD, MOST_OPEN, Siblings
 from tests.gateway.egress.documents import ask, document

@@ -313,3 +313,33 @@ async def get(
     status, _head, body = await talk.whole()
     talk.close()
     return status, body
+
+
+def behind(port: int, policies: str, *, backend: str = "", more: str = "") -> str:
+    """One route at base URLs to the plain origin at this port."""
+    return f"""
+binds:
+- port: 8080
+  listeners:
+  - routes:
+    - policies: {{{policies}}}
+      backends:
+      - host: "127.0.0.1:{port}"
+        policies: {{{backend}}}
+{more}
+"""
+
+
+async def send(
+    world: World, method: str, target: str, *fields: str, body: bytes = b""
+) -> tuple[int, bytes, bytes]:
+    """(status, head, body) of a request to a base URL."""
+    talk = await world.open()
+    lines = [f"{method} {target} HTTP/1.1", "Host: egress.internal", *fields]
+    if body:
+        lines.append(f"Content-Length: {len(body)}")
+    talk.say("\r\n".join(lines) + f"\r\n{auth('t1')}\r\n")
+    talk.say(body)
+    answer = await talk.whole()
+    talk.close()
+    return answer

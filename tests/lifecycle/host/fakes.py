@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from lifecycle.catalogue import KnownTemplates
 from lifecycle.documents import parse_template
 from lifecycle.host.door import Door
+from lifecycle.host.golden import Goldens
 from lifecycle.host.host import Host
 from lifecycle.host.kept import Kept
 from lifecycle.host.kit import HostSettings, Kit
@@ -25,6 +26,7 @@ from lifecycle.snapshots.keys import Keys
 from lifecycle.snapshots.local import LocalStore
 from lifecycle.snapshots.vault import Vault
 from placement.catalog import Catalog
+from placement.errands import Errands
 from placement.leases import Leases
 from placement.model import ActorId, BackOff
 from placement.quotas import Quotas
@@ -313,6 +315,12 @@ class TestWorker:
                 back_off=BackOff(threshold=3, base_ms=60_000),
             ),
             drop_connections=self.dropped.append,
+            goldens=Goldens(
+                self.places.root / "golden",
+                10_000_000,
+                vault=world.vault,
+                errands=Errands(world.redis),
+            ),
             outbound=outbound,
             quotas=world.quotas,
         )

@@ -16,6 +16,8 @@ from placement.model import ActorId
 class Clock:
     def __init__(self) -> None:
         self.now = 100.0
+        self.waited = 0
+        self.is_waiting = True
 
     def __call__(self) -> float:
         return self.now
@@ -23,6 +25,7 @@ class Clock:
     def taking(self, seconds: float) -> Callable[[], int]:
         def work() -> int:
             self.now += seconds
+            self.waited += self.is_waiting
             return threading.get_ident()
 
         return work
@@ -32,12 +35,32 @@ async def test_quick_work_stays_in_the_loop_and_a_slow_disk_sends_it_to_threads_
     None
 ):
     clock, here = Clock(), threading.get_ident()
-    disk = Disk(clock)
+    disk = Disk(clock, lambda: clock.waited)
     assert await disk.do(clock.taking(QUICK_S / 2)) == here
     assert await disk.do(clock.taking(QUICK_S * 2)) == here  # nobody could know
     assert await disk.do(clock.taking(0)) != here
     clock.now += SLOW_FOR_S
     assert await disk.do(clock.taking(0)) == here
+
+
+async def test_work_that_was_only_kept_from_the_processor_stays_in_the_loop() -> None:
+    clock, here = Clock(), threading.get_ident()
+    clock.is_waiting = False
+    disk = Disk(clock, lambda: clock.waited)
+    for _ in range(3):
+        assert await disk.do(clock.taking(QUICK_S * 2)) == here
+
+
+async def test_a_busy_processor_is_told_from_a_slow_disk_by_the_system() -> None:
+    disk = Disk()
+
+    def work() -> None:
+        until = time.thread_time() + QUICK_S * 2
+        while time.thread_time() < until:
+            pass
+
+    await disk.do(work)
+    assert disk.is_quick
 
 
 async def test_slow_work_that_fails_counts_too() -> None:

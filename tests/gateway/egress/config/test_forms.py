@@ -4,11 +4,12 @@ import msgspec
 import pytest
 
 from gateway.egress.config import forms
+from gateway.egress.config.refused import REFUSED
 from lifecycle.strict import NotUnderstood, convert
 
 
 def test_no_field_is_both_known_and_refused() -> None:
-    for form, refused in forms.REFUSED.items():
+    for form, refused in REFUSED.items():
         names = {field.encode_name for field in msgspec.structs.fields(form)}
         assert not names & refused, form
 

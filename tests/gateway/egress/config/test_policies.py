@@ -1,9 +1,9 @@
-"""Policies: what may be edited, and where a credential may stand."""
+"""Policies: what may be edited, which rules and rates make sense."""
 
 import pytest
 
-from gateway.egress.config import forms, policies
-from gateway.egress.config.model import Place
+from gateway.egress.config import policies
+from gateway.egress.config import policy_forms as forms
 from lifecycle.strict import NotUnderstood
 
 
@@ -26,29 +26,6 @@ def test_host_as_an_expression_is_the_authority() -> None:
 def test_a_rule_is_one_kind() -> None:
     with pytest.raises(NotUnderstood, match="one of allow, deny and require"):
         policies.rules((forms.RuleForm(allow="true", deny="true"),), "p")
-
-
-def test_a_credential_needs_a_host_to_be_bound_to() -> None:
-    form = forms.BackendAuthForm(key="secret")
-    with pytest.raises(NotUnderstood, match="would go to any host") as caught:
-        policies.backend_auth(form, (), "p", plain_http=False)
-    assert "secret" not in str(caught.value)
-
-
-def test_credentials_come_primary_first() -> None:
-    form = forms.BackendAuthForm(
-        key=forms.KeyForm(value="a"),
-        credentials=(
-            forms.CredentialForm(
-                location=forms.LocationForm(query_parameter=forms.NamePlace(name="k")), key="b"
-            ),
-        ),
-    )
-    made = policies.backend_auth(form, ("h",), "p", plain_http=False)
-    assert [(each.source.value, each.location.place) for each in made] == [
-        ("a", Place.HEADER),
-        ("b", Place.QUERY),
-    ]
 
 
 @pytest.mark.parametrize(("most", "fill"), [(1, 2), (0, 0)])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.egress.config import forms
+from gateway.egress.config import backend_forms, forms, policy_forms, refused
 from gateway.egress.config.refusing import check
 from lifecycle.strict import NotUnderstood
 
@@ -13,27 +13,25 @@ def _route(**fields: object) -> dict[str, object]:
     return {"binds": [{"port": 1, "listeners": [{"routes": [fields]}]}]}
 
 
-@pytest.mark.parametrize(
-    "name", ["policies", "routeGroups", "services", "workloads", "mcp", "ui", "llm"]
-)
+@pytest.mark.parametrize("name", ["policies", "routeGroups", "services", "workloads", "mcp", "ui"])
 def test_top_level(name: str) -> None:
     with pytest.raises(NotUnderstood, match=f"^{name}: not supported by rouse$"):
         check({name: {}}, forms.DocumentForm)
 
 
-@pytest.mark.parametrize("name", sorted(forms.REFUSED[forms.PoliciesForm]))
+@pytest.mark.parametrize("name", sorted(refused.REFUSED[policy_forms.PoliciesForm]))
 def test_route_policies(name: str) -> None:
     with pytest.raises(NotUnderstood, match=rf"policies\.{name}: not supported by rouse$"):
         check(_route(policies={name: {}}), forms.DocumentForm)
 
 
-@pytest.mark.parametrize("name", sorted(forms.REFUSED[forms.BackendAuthForm]))
+@pytest.mark.parametrize("name", sorted(refused.REFUSED[policy_forms.BackendAuthForm]))
 def test_kinds_of_backend_auth(name: str) -> None:
     with pytest.raises(NotUnderstood, match=rf"backendAuth\.{name}: not supported by rouse$"):
         check(_route(policies={"backendAuth": {name: {}}}), forms.DocumentForm)
 
 
-@pytest.mark.parametrize("kind", sorted(forms.REFUSED[forms.BackendForm]))
+@pytest.mark.parametrize("kind", sorted(refused.REFUSED[backend_forms.BackendForm]))
 def test_kinds_of_backend(kind: str) -> None:
     with pytest.raises(NotUnderstood, match=rf"backends\[0\]\.{kind}: not supported"):
         check(_route(backends=[{kind: {}}]), forms.DocumentForm)

@@ -21,7 +21,7 @@ def test_a_named_backend_brings_its_policies() -> None:
     more = "backends: [{name: b, host: 'h:1', policies: {backendAuth: {key: s}, backendTLS: {}}}]"
     route = _only("[{backends: [{backend: b}]}]", more)
     assert route.backends[0].tls == SYSTEM_TLS
-    assert route.credentials[0].hosts == ("h",)
+    assert route.backends[0].credentials[0].hosts == ("h",)
 
 
 def test_the_backends_own_policy_comes_before_the_routes() -> None:
@@ -29,13 +29,13 @@ def test_the_backends_own_policy_comes_before_the_routes() -> None:
         "[{policies: {backendAuth: {key: route}}, backends: "
         "[{host: 'h:1', policies: {backendAuth: {key: own}}}]}]"
     )
-    assert [each.source.value for each in route.credentials] == ["own"]
+    assert [each.source.value for each in route.backends[0].credentials] == ["own"]
 
 
 def test_a_credential_of_a_dynamic_backend_is_bound_to_the_routes_names() -> None:
     route = _only("[{hostnames: ['*.x.com'], policies: {backendAuth: {key: s}}, "
                   "backends: [{dynamic: {}}]}]")  # fmt: skip
-    assert route.credentials[0].hosts == ("*.x.com",)
+    assert route.backends[0].credentials[0].hosts == ("*.x.com",)
     with pytest.raises(NotUnderstood, match="would go to any host"):
         http("[{policies: {backendAuth: {key: s}}, backends: [{dynamic: {}}]}]")
 
@@ -47,7 +47,7 @@ def test_a_credential_of_a_dynamic_backend_is_bound_to_the_routes_names() -> Non
         ("{host: h}", "has no port"),
         ("{backend: nope}", "no backend here"),
         ("{host: '0x7f.1:80'}", "no host name"),
-        ("{host: 'unix:/x'}", "not supported by rouse"),
+        ("{host: 'unix:x'}", "an absolute path"),
     ],
 )
 def test_backends_are_checked(backend: str, why: str) -> None:
@@ -66,4 +66,4 @@ def test_a_pass_route_says_one_backend() -> None:
         "binds: [{port: 443, mode: internal, listeners: [{protocol: TLS, tcpRoutes: "
         "[{hostnames: [h.com], backends: [{dynamic: {}}]}]}]}]"
     )
-    assert made.binds[0].listeners[0].passes[0].host is None
+    assert made.binds[0].listeners[0].passes[0].backends[0].host is None

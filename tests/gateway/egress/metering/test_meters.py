@@ -6,6 +6,7 @@ from pathlib import Path
 from gateway.egress.metering.budgets import BudgetsAway, Ledger
 from gateway.egress.metering.meters import Metering
 from gateway.egress.metering.usage import Call, Operation, Usage
+from tests.gateway.egress.documents import ask, document
 from tests.gateway.egress.metering.test_tap import STREAM
 from tests.gateway.egress.world import Talk, intercept, origin, running
 
@@ -95,3 +96,20 @@ def test_models_are_bounded_and_no_actor_is_a_label() -> None:
     assert {name for sample in tokens.samples for name in sample.labels} == {
         "gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_response_model",
         "gen_ai_token_type"}  # fmt: skip
+
+
+def test_labels_of_a_document_are_bounded() -> None:
+    made = document(
+        "config: {metrics: {remove: [gen_ai_client_token_usage], "
+        "fields: {add: {path: request.path, none: jwt.sub}}}}"
+    ).metrics
+    metering = Metering()
+    for number in range(1500):
+        metering.label(made, "allow", ask("a.com", f"/{number}"))
+    (family,) = [each for each in metering.read() if each.name == "rouse_egress_calls"]
+    assert len(family.samples) == 1001 and sum(each.value for each in family.samples) == 1500
+    assert {each.labels["none"] for each in family.samples} == {"", "other"}
+    call = Call(operation=Operation.CHAT, provider="openai")
+    metering.count(call, Usage(model="m", input=1), None, removed=made.removed)
+    (tokens,) = [each for each in metering.read() if each.name == "gen_ai_client_token_usage"]
+    assert not tokens.samples

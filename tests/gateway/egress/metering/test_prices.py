@@ -15,7 +15,7 @@ CATALOG = """{"providers": {"openai": {"models": {
 
 def test_cost_is_exact(tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text(CATALOG)
-    prices = read_prices(tmp_path / "c.json")
+    prices = read_prices([tmp_path / "c.json"])
     usage = Usage(model="gpt-2026", input=1_000_000, output=500_000, cache_read=400_000)
     assert prices.cost("openai", usage) == Decimal("1.2") + Decimal("0.2") + 4
     over = Usage(model="gpt", input=2_000_000)
@@ -29,4 +29,4 @@ def test_cost_is_exact(tmp_path: Path) -> None:
 def test_what_is_no_catalog_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "c.json").write_text(text)
     with pytest.raises(ValueError, match="no model catalog"):
-        read_prices(tmp_path / "c.json")
+        read_prices([tmp_path / "c.json"])
