@@ -86,9 +86,14 @@ class EgressPart:
     """Raises BadSettings, OSError when made: a worker with rules it can't read does not start."""
 
     def __init__(
-        self, settings: Settings, ledger: Ledger | None, caller_seed: bytes | None = None
+        self,
+        settings: Settings,
+        ledger: Ledger | None,
+        caller_seed: bytes | None = None,
+        ca_seed: bytes | None = None,
     ) -> None:
-        """`caller_seed`: 32 bytes that all workers share, to sign who calls another actor."""
+        """The seeds: 32 bytes each that all workers share, to sign who calls another actor, and to
+        have one CA."""
         self._settings = settings
         home = settings.data_dir / "egress"
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -101,7 +106,7 @@ class EgressPart:
         )
         try:
             if settings.egress.ca_cert_file is None:
-                make_authority(*ours)
+                make_authority(*ours, seed=ca_seed)
             secrets = Secrets(os.environ, fetch)
             self.policies = Policies(
                 settings.egress.policies,
