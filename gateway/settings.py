@@ -116,7 +116,7 @@ class Worker(_Group, frozen=True, kw_only=True):
     slots: int = 100
     """Running actors at most."""
     labels: dict[str, str] = msgspec.field(default_factory=dict)
-    runtime: Literal["auto", "process", "bubblewrap", "gvisor"] = "auto"
+    runtime: Literal["auto", "process", "bubblewrap", "gvisor", "microvm"] = "auto"
     """Runtime class for templates that say `auto`."""
 
 

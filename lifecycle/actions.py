@@ -6,12 +6,12 @@ anything may happen, so every one is a short loop that ends in a state or an err
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from lifecycle import documents
+from lifecycle import documents, orphans, rebuilding
 from lifecycle.errors import (
     ActorBusy,
     ActorExists,
@@ -26,7 +26,9 @@ from lifecycle.errors import (
     WrongNamespace,
 )
 from lifecycle.messages import Here, Resident, SaveAsk, SuspendAsk, Worker
+from lifecycle.rebuilding import Rebuilt
 from lifecycle.snapshots.base import StoreError
+from lifecycle.snapshots.newest import Kept, Unreadable
 from placement.catalog import Catalog
 from placement.errors import PlacementError
 from placement.leases import Leases
@@ -36,7 +38,6 @@ from placement.model import (
     ActorRecord,
     ActorState,
     Answer,
-    Claimant,
     Outcome,
     WorkerRecord,
     new_uid,
@@ -57,8 +58,8 @@ _TRIES = 8
 """Looks at an actor that moves each time, before the caller is told to come again."""
 _EXAMINED = 1000
 """Records read at a time where some are filtered out."""
-_LIST_S = 0.5
-"""What one filtered page may take; it is short then, and its cursor goes on from there."""
+_MOST_EXAMINED = 2000
+"""Records that are read for one filtered page; it is short then, and its cursor goes on."""
 _LOG_BYTES = 1_000_000
 
 
@@ -106,7 +107,7 @@ class ListFilter:
 class Actions:
     """`workers` gives the client of a worker's RPC (or the host here); `forget_snapshots` removes
     everything that is stored of one uid, `fork_snapshot` makes a record's snapshot one of another
-    uid's too, and gives its id."""
+    actor's and uid's too, and gives its id; `stored` tells the newest snapshot of each actor."""
 
     def __init__(
         self,
@@ -118,7 +119,8 @@ class Actions:
         waker: Waker,
         workers: Callable[[WorkerRecord], Worker],
         forget_snapshots: Callable[[ActorId, str], Awaitable[None]],
-        fork_snapshot: Callable[[ActorRecord, str], Awaitable[str]],
+        stored: Callable[[str], AsyncIterator[Kept | Unreadable]],
+        fork_snapshot: Callable[[ActorRecord, ActorId, str], Awaitable[str]],
     ) -> None:
         self._table = table
         self._catalog = catalog
@@ -127,6 +129,7 @@ class Actions:
         self._waker = waker
         self._workers = workers
         self._forget_snapshots = forget_snapshots
+        self._stored = stored
         self._fork_snapshot = fork_snapshot
 
     # Actors ---------------------------------------------------------------------------------
@@ -198,7 +201,7 @@ class Actions:
         uid, snapshot = new_uid(), None
         try:
             if source.snapshot is not None:
-                snapshot = await self._fork_snapshot(source, uid)
+                snapshot = await self._fork_snapshot(source, to, uid)
             answer = await self._surely(
                 to,
                 # Always this one's id: it is the uid that the snapshot was made for.
@@ -245,10 +248,10 @@ class Actions:
     async def list(
         self, wanted: ListFilter, *, cursor: str | None, limit: int
     ) -> tuple[list[ActorRecord], str | None]:
-        """Up to `limit` records and the next cursor. A page may be short though more follow."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + _LIST_S
+        """Up to `limit` records and the next cursor. A page may be short, or empty, though more
+        follow: it costs a bounded number of reads, whatever it finds."""
         found: list[ActorRecord] = []
+        examined = 0
         with table_errors():
             while True:
                 async with asyncio.timeout(_CALL_S):
@@ -257,13 +260,14 @@ class Actions:
                         cursor=cursor,
                         limit=limit if wanted.takes_all else _EXAMINED,
                     )
+                examined += _EXAMINED
                 for record in page:
                     if not wanted.takes(record):
                         continue
                     if len(found) == limit:
                         return found, str(found[-1].actor)
                     found.append(record)
-                if cursor is None or len(found) == limit or loop.time() >= until:
+                if cursor is None or len(found) == limit or examined >= _MOST_EXAMINED:
                     return found, cursor
 
     async def wake(
@@ -327,6 +331,17 @@ class Actions:
             raise NoSuchActor(f"{actor} was deleted meanwhile", actor=actor)
         return answer.record
 
+    async def rebuild(self, namespace: str | None) -> Rebuilt:
+        """Records of actors that have none and whose snapshots are stored. Waits for one lease
+        first: by then every worker that lives has written back what it runs."""
+        await asyncio.sleep(self._leases.ttl_s + self._leases.margin_s)
+        prefix = "" if namespace is None else f"{namespace}/"
+        try:
+            with table_errors():
+                return await rebuilding.rebuild(self._table, self._stored(prefix))
+        except StoreError as error:
+            raise DependencyAway(f"the snapshot store: {error}") from error
+
     # Workers --------------------------------------------------------------------------------
 
     async def workers(self) -> Sequence[WorkerRecord]:
@@ -367,29 +382,8 @@ class Actions:
         return True
 
     async def _released(self, record: ActorRecord, back: str | None = None) -> bool:
-        """Take an actor from a dead owner and give it up at once: its last snapshot stands.
-
-        `back`: the owner's new incarnation, where that was asked and has nothing of it."""
-        assert record.worker is not None and record.incarnation is not None  # it is owned
-        if not await self._leases.is_over(record.worker, record.incarnation):
-            return False
-        if await self._leases.holder(record.worker) != back:
-            return False  # it came back meanwhile, and must be asked first
-        us = Claimant(worker=record.worker, incarnation=new_uid(), door="none")
-        taken = await self._surely(
-            record.actor,
-            lambda call: self._table.take_over(record, us, budget_ms=2_000, call=call),
-        )
-        if not taken.is_done or taken.record is None:
-            return False  # another worker was first, and it lives
-        fence = taken.record.fence()
-        reason = f"worker {record.worker} was lost"
-        released = await self._surely(
-            record.actor,
-            lambda call: self._table.release(fence, reason=reason, failed=False, call=call),
-        )
-        log.info("actor released from a lost worker", extra={"actor": str(record.actor)})
-        return released.is_done
+        with table_errors(record.actor):
+            return await orphans.release(self._table, self._leases, record, back)
 
     async def _forget(self, actor: ActorId, uid: str) -> None:
         try:

@@ -176,7 +176,7 @@ def _requires(spec: Spec) -> tuple[str, ...]:
     if "full-snapshot" in requires and kind != "auto" and kind not in MEMORY_CLASSES:
         raise NotUnderstood(
             "spec.runtime.class",
-            f"{kind} keeps no memory, which a full snapshot needs: write auto or gvisor",
+            f"{kind} keeps no memory, which a full snapshot needs: write auto, gvisor or microvm",
         )
     return tuple(sorted(requires))
 

@@ -33,6 +33,9 @@ class Point(StrEnum):
     DRAIN_BEGIN = "drain-begin"
     DRAIN_ONE = "drain-one"
     DRAIN_WITHDRAW = "drain-withdraw"
+    GATEWAY_RESOLVE = "gateway-resolve"
+    GATEWAY_FORWARD = "gateway-forward"
+    GATEWAY_RETRY = "gateway-retry"
 
 
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}

@@ -30,7 +30,7 @@ class Metadata(_Form, frozen=True, kw_only=True):
 
 
 class RuntimeForm(_Form, frozen=True, kw_only=True, rename={"class_": "class"}):
-    class_: Literal["auto", "process", "bubblewrap", "gvisor"] = "auto"
+    class_: Literal["auto", "process", "bubblewrap", "gvisor", "microvm"] = "auto"
     requires: tuple[Literal["full-snapshot", "isolation"], ...] = ()
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     """Only on workers that have all of these labels, with these values."""

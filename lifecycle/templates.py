@@ -73,7 +73,7 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
         """Classes one of which a worker must have; empty: any will do."""
         if self.runtime != "auto":
             return (self.runtime,)
-        return tuple(MEMORY_CLASSES) if "full-snapshot" in self.requires else ()
+        return tuple(sorted(MEMORY_CLASSES)) if "full-snapshot" in self.requires else ()
 
     @property
     def started_as(self) -> str:

@@ -1,5 +1,6 @@
 """Upkeep: what a cluster of workers needs done now and then, by one of them: snapshots that nobody
-needs are removed, names that fell out of the index are entered again.
+needs are removed, names that fell out of the index are entered again, actors of workers that never
+came back are given back.
 
 Nothing depends on it but disk space and listings; doing it twice does no harm.
 """
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lifecycle.host.golden import is_needed
+from lifecycle.orphans import Sweep
 from lifecycle.roster import Roster
 from lifecycle.snapshots.base import StoreError
 from lifecycle.snapshots.collect import Collected, Collector
@@ -17,6 +19,7 @@ from placement.catalog import Catalog
 from placement.errors import PlacementError
 from placement.leases import boot_time
 from placement.listing import Listing
+from placement.model import ActorRecord
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +42,7 @@ class Upkeep:
         roster: Roster,
         collector: Collector,
         catalog: Catalog,
+        sweep: Sweep,
         settings: UpkeepSettings | None = None,
         clock: Callable[[], float] = boot_time,
     ) -> None:
@@ -47,6 +51,7 @@ class Upkeep:
         self._roster = roster
         self._collector = collector
         self._catalog = catalog
+        self._sweep = sweep
         self._settings = settings or UpkeepSettings()
         self._clock = clock
 
@@ -76,10 +81,13 @@ class Upkeep:
         missing = await self._listing.repair()
         if missing:
             log.warning("names were missing in the index", extra={"count": missing})
-        needed = await self._needed()
+        needed, owned = await self._needed()
         digests: dict[str, set[str]] = {}
         for template in await self._catalog.list():
             digests.setdefault(template.namespace, set()).add(template.digest)
+        orphans = await self._sweep.run(owned)
+        if orphans:
+            log.warning("actors of lost workers given back", extra={"count": orphans})
 
         async def live(namespace: str, uid: str) -> tuple[str, ...] | None:
             if (is_golden := is_needed(namespace, uid, digests)) is not None:
@@ -91,10 +99,11 @@ class Upkeep:
 
         return await self._collector.collect("", live, self._clock())
 
-    async def _needed(self) -> dict[str, tuple[str, ...]]:
-        """By uid, the snapshots that the table names. One that is promoted after this was read is
-        spared by the collector's grace, and is in the next look."""
+    async def _needed(self) -> tuple[dict[str, tuple[str, ...]], list[ActorRecord]]:
+        """By uid, the snapshots that the table names, and the records with an owner. One that is
+        promoted after this was read is spared by the collector's grace, and is in the next look."""
         needed: dict[str, tuple[str, ...]] = {}
+        owned: list[ActorRecord] = []
         cursor: str | None = None
         while True:
             records, cursor = await self._listing.list(None, cursor=cursor, limit=_PAGE)
@@ -105,5 +114,7 @@ class Upkeep:
                 kept = needed.get(holder, ())
                 needed[holder] = (*kept, name) if name else kept
                 needed.setdefault(record.uid, ())
+                if record.is_owned:
+                    owned.append(record)
             if cursor is None:
-                return needed
+                return needed, owned

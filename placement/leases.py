@@ -163,6 +163,10 @@ class Leases:
         """What this worker last said of itself, if its lease lives."""
         return (await self._look([worker]))[0]
 
+    async def is_remembered(self, worker: str) -> bool:
+        """Was it heard of within the last hour, whether its lease lives or not?"""
+        return bool(await ask(self._redis, "EXISTS", keys.worker_key(worker)))
+
     async def workers(self) -> list[WorkerRecord]:
         """All workers whose lease lives, by id. Two round trips."""
         async with reaching():

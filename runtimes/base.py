@@ -17,9 +17,10 @@ class RuntimeClass(StrEnum):
     PROCESS = "process"
     BUBBLEWRAP = "bubblewrap"
     GVISOR = "gvisor"
+    MICROVM = "microvm"
 
 
-MEMORY_CLASSES = frozenset({RuntimeClass.GVISOR})
+MEMORY_CLASSES = frozenset({RuntimeClass.GVISOR, RuntimeClass.MICROVM})
 """Those whose snapshots may hold memory; a driver's capabilities say whether they do here."""
 
 
@@ -203,6 +204,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What isolation holds here, in words for `rouse doctor` and the log."""
     by_request: bool = False
     """`auto` takes it only for a template that requires what no other class here has."""
+    by_name: bool = False
+    """`auto` never takes it: it works here, and so slowly that it must be asked for."""
 
 
 class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):

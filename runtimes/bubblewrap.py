@@ -7,11 +7,10 @@ small /dev of its own; nothing else. Where the worker is root it also has a netw
 machine has. It lives on when the worker dies and is found again by its record.
 """
 
-import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from runtimes import bwrap, landlock, limits, netns, seccomp, trial, userns, view
@@ -21,7 +20,6 @@ from runtimes.base import (
     Exit,
     Fingerprint,
     Handle,
-    Inspection,
     RuntimeClass,
     RuntimeFailure,
     SandboxSpec,
@@ -33,7 +31,7 @@ from runtimes.logs import open_for_actor
 from runtimes.ownership import give
 from runtimes.ports import Ports
 from runtimes.procfs import Pid
-from runtimes.sandboxes import Sandbox, Sandboxes
+from runtimes.sandboxes import OfSandboxes, Sandbox, Sandboxes
 from runtimes.spawn import in_thread
 
 HOLDERS = 2
@@ -42,7 +40,7 @@ SHARED_UID = 1000
 """Inside, where the worker is not root: outside it is the worker's own id."""
 
 
-class Bubblewrap:
+class Bubblewrap(OfSandboxes):
     """`privileged`: the worker may give each actor a network and a user id (it is root). `hidden`:
     directories of rouse's own, covered where a working directory would show them."""
 
@@ -81,16 +79,6 @@ class Bubblewrap:
             self._fingerprint = await self._try_it()
         return self._fingerprint
 
-    async def run(self) -> None:
-        """Keeps nothing ready."""
-        await asyncio.Event().wait()
-
-    def expect(self, spec: SandboxSpec) -> None:
-        """Starts as fast as it can anyway."""
-
-    def image_terms(self, spec: SandboxSpec) -> Mapping[str, tuple[str, ...]]:
-        return {}
-
     async def start(self, spec: SandboxSpec) -> Handle:
         binary = self._bwrap
         if binary is None:
@@ -126,30 +114,6 @@ class Bubblewrap:
                     directory=spec.directory,
                 ),
             )
-
-    async def restore(self, spec: SandboxSpec, image: Path) -> Handle:
-        raise RuntimeFailure("runtime class bubblewrap keeps no memory: no image to restore")
-
-    async def freeze(self, handle: Handle) -> None:
-        await self._sandboxes.freeze(handle)
-
-    async def thaw(self, handle: Handle) -> None:
-        await self._sandboxes.thaw(handle)
-
-    async def checkpoint(self, handle: Handle, into: Path) -> None:
-        raise RuntimeFailure("runtime class bubblewrap cannot write an image of memory")
-
-    async def stop(self, handle: Handle, grace_s: float) -> None:
-        await self._sandboxes.stop(handle, grace_s)
-
-    async def wait(self, handle: Handle) -> Exit:
-        return await self._sandboxes.wait(handle)
-
-    async def inspect(self, handle: Handle) -> Inspection:
-        return await self._sandboxes.inspect(handle)
-
-    async def sweep(self, keep: Collection[str]) -> list[str]:
-        return await self._sandboxes.sweep(keep)
 
     def _launch(
         self, binary: Path, spec: SandboxSpec, sandbox: Sandbox, ports: Mapping[str, int]
@@ -253,7 +217,7 @@ class Bubblewrap:
         no_filter, no_domain = seccomp.filters().why_not, landlock.why_not()
         return (
             "own mounts, processes, IPC and host name; system read-only; no capabilities",
-            f"NO filter of system calls: {no_filter}"
+            f"NO filter of system calls, all of the kernel is in reach: {no_filter}"
             if no_filter
             else "system calls by an allow list (seccomp)",
             f"no landlock: {no_domain}"

@@ -63,3 +63,12 @@ def _return(home: int) -> None:
         # A worker whose thread sits in an actor's network would serve that actor as the world:
         # better no worker. It cannot fail while we hold the descriptor and the capability.
         os.abort()
+
+
+def enter(path: str) -> None:
+    """The calling process in the network namespace at `path`, to stay."""
+    there = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _enter(there)
+    finally:
+        os.close(there)

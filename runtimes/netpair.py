@@ -57,7 +57,7 @@ class Pair(NamedTuple):
 def make(pair: Pair) -> None:
     """Raises RuntimeFailure; what was made by then `remove` takes away. Blocks some 10 ms."""
     worker, actor = pair.worker_side, pair.actor_side
-    _ip(
+    ip(
         [],
         f"netns add {worker}",
         f"netns add {actor}",
@@ -65,7 +65,7 @@ def make(pair: Pair) -> None:
         f"peer name eth0 address {_ACTOR_MAC} netns {actor}",
     )
     # No address by IPv6, and each knows the other's link address: nothing is asked or announced.
-    _ip(
+    ip(
         ["-n", worker],
         "link set cable addrgenmode none",
         f"addr add {WORKER}/{_PREFIX} dev cable",
@@ -77,7 +77,7 @@ def make(pair: Pair) -> None:
         f"neigh add {ACTOR} lladdr {_ACTOR_MAC} dev cable nud permanent",
     )
     # And none by IPv4 here: the sandbox has it, and this kernel must not answer in its place.
-    _ip(["-n", actor], "link set eth0 addrgenmode none", "link set eth0 up")
+    ip(["-n", actor], "link set eth0 addrgenmode none", "link set eth0 up")
 
 
 def device(pair: Pair) -> int:
@@ -158,7 +158,7 @@ def remove(pair: Pair) -> None:
     for path in (pair.worker_path, pair.actor_path):
         if path.exists():
             with contextlib.suppress(RuntimeFailure):
-                _ip([], f"netns del {path.name}")
+                ip([], f"netns del {path.name}")
     left = [path.name for path in (pair.worker_path, pair.actor_path) if path.exists()]
     if left:
         raise RuntimeFailure(f"network namespaces {left} cannot be removed", retryable=True)
@@ -172,7 +172,7 @@ def names(prefix: str) -> list[str]:
     return sorted(found)
 
 
-def _ip(options: list[str], *lines: str) -> None:
+def ip(options: list[str], *lines: str) -> None:
     try:
         done = subprocess.run(
             ["ip", *options, "-batch", "-"],

@@ -1,21 +1,16 @@
 """The `process` class: a plain child of the worker. For trusted code, development and macOS."""
 
-import asyncio
 import os
 import sys
-from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from runtimes import limits, procfs
 from runtimes.base import (
     Capabilities,
     Endpoint,
-    Exit,
     Fingerprint,
     Handle,
-    Inspection,
     RuntimeClass,
-    RuntimeFailure,
     SandboxSpec,
     Scope,
 )
@@ -24,14 +19,14 @@ from runtimes.environment import compose
 from runtimes.logs import open_for_actor
 from runtimes.ports import Ports
 from runtimes.procfs import Pid
-from runtimes.sandboxes import Sandbox, Sandboxes
+from runtimes.sandboxes import OfSandboxes, Sandbox, Sandboxes
 from runtimes.spawn import in_thread, spawn
 
 JOIN_ROUNDS = 20
 """How often to look for children that a program forked before we had moved it."""
 
 
-class Process:
+class Process(OfSandboxes):
     """No isolation: it sees what the worker's user sees. Its port is one of the machine's own
     (PORT says which), its durable directory is where ROUSE_DATA says, not at its declared path."""
 
@@ -62,16 +57,6 @@ class Process:
             )
         return self._fingerprint
 
-    async def run(self) -> None:
-        """Keeps nothing ready."""
-        await asyncio.Event().wait()
-
-    def expect(self, spec: SandboxSpec) -> None:
-        """Starts as fast as it can anyway."""
-
-    def image_terms(self, spec: SandboxSpec) -> Mapping[str, tuple[str, ...]]:
-        return {}
-
     async def start(self, spec: SandboxSpec) -> Handle:
         async with self._sandboxes.starting(spec) as sandbox:
             ports = {}
@@ -96,30 +81,6 @@ class Process:
                     directory=spec.directory,
                 ),
             )
-
-    async def restore(self, spec: SandboxSpec, image: Path) -> Handle:
-        raise RuntimeFailure("runtime class process keeps no memory: it has no image to restore")
-
-    async def freeze(self, handle: Handle) -> None:
-        await self._sandboxes.freeze(handle)
-
-    async def thaw(self, handle: Handle) -> None:
-        await self._sandboxes.thaw(handle)
-
-    async def checkpoint(self, handle: Handle, into: Path) -> None:
-        raise RuntimeFailure("runtime class process cannot write an image of memory")
-
-    async def stop(self, handle: Handle, grace_s: float) -> None:
-        await self._sandboxes.stop(handle, grace_s)
-
-    async def wait(self, handle: Handle) -> Exit:
-        return await self._sandboxes.wait(handle)
-
-    async def inspect(self, handle: Handle) -> Inspection:
-        return await self._sandboxes.inspect(handle)
-
-    async def sweep(self, keep: Collection[str]) -> list[str]:
-        return await self._sandboxes.sweep(keep)
 
     def _launch(self, spec: SandboxSpec, sandbox: Sandbox, ports: dict[str, int]) -> Pid:
         temporary = spec.directory / "tmp"

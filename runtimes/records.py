@@ -28,10 +28,12 @@ class Record(msgspec.Struct, kw_only=True):
     seat: str | None = None
     """Name of the seat it sits in (gvisor): what was made for it beside its own directory."""
     is_paused: bool = False
-    """Its program is stopped by a call that no cgroup shows (gvisor)."""
+    """Its program is stopped by a call that no cgroup shows (gvisor, microvm)."""
     is_turning: bool = False
     """That call, or the one that ends it, was begun and has not been answered: how the program
     stands, nobody knows."""
+    is_quiet: bool = False
+    """While it is paused: nothing is under way between the guest and its files (microvm)."""
     handle: Handle | None = None
     """None until the start is complete: what has none can only be ended."""
 

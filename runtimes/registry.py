@@ -7,6 +7,7 @@ from runtimes.base import Capabilities, Driver, RuntimeClass, RuntimeFailure, Sc
 from runtimes.bubblewrap import Bubblewrap
 from runtimes.cgroups import find_tree
 from runtimes.gvisor import Gvisor
+from runtimes.microvm import Microvm
 from runtimes.ports import Ports
 from runtimes.process import Process
 from runtimes.spawn import in_thread
@@ -23,6 +24,7 @@ async def survey(root: Path, hidden: Sequence[Path] = ()) -> dict[RuntimeClass, 
     ports = Ports()
     return {
         RuntimeClass.GVISOR: Gvisor(root / "gvisor", tree=tree, hidden=hidden),
+        RuntimeClass.MICROVM: Microvm(root / "microvm", tree=tree, hidden=hidden),
         RuntimeClass.BUBBLEWRAP: Bubblewrap(
             root / "bubblewrap", tree=limits, ports=ports, hidden=hidden
         ),
@@ -52,6 +54,8 @@ def choose(
         driver = drivers.get(runtime)
         if driver is None:
             why_not[runtime] = "does not work on this worker"
+        elif wanted == AUTO and driver.capabilities().by_name:
+            why_not[runtime] = "is emulated here, so only by its name"
         elif lacks := _lacking(requires, driver.capabilities()):
             why_not[runtime] = "lacks " + ", ".join(lacks)
         elif best is None or _rank(driver) > _rank(best):

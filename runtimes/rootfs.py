@@ -4,9 +4,11 @@ Links into /usr where the host has them, copies of what is not secret in /etc, a
 host's /usr and further directories are mounted on it by each sandbox.
 """
 
+import hashlib
 import os
 import secrets
 import shutil
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -48,6 +50,25 @@ def make(place: Path) -> None:
             raise OSError(f"{place} cannot be made")
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def links() -> dict[str, str]:
+    """Of the host's root, into its /usr: place -> target."""
+    found = {f"/{name}": Path("/", name) for name in SYSTEM}
+    return {place: os.readlink(path) for place, path in found.items() if path.is_symlink()}
+
+
+def system() -> str:
+    """What the host's /usr is: an image holds files of it open, and maps its libraries."""
+    try:
+        told = Path("/etc/os-release").read_bytes()
+    except OSError:
+        told = b""
+    return digest(told + sys.version.encode() + sys.prefix.encode())
+
+
+def digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
 def directories() -> list[Path]:

@@ -9,14 +9,22 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
 from runtimes import cgroups, procfs
-from runtimes.base import Exit, Handle, Inspection, Resources, RuntimeFailure, SandboxSpec
+from runtimes.base import (
+    Exit,
+    Handle,
+    Inspection,
+    Resources,
+    RuntimeClass,
+    RuntimeFailure,
+    SandboxSpec,
+)
 from runtimes.logs import Pump, Ring, make_fifo
 from runtimes.ports import Ports
 from runtimes.procfs import Pid
@@ -261,10 +269,11 @@ class Sandboxes:
         sandbox.watch = Watch(Pid(handle.pid, handle.started))
 
     async def _stop_all(self, sandbox: Sandbox) -> None:
+        # Those that hold the sandbox too: a program may write into the memory of its process 1.
         for _ in range(FREEZE_ROUNDS):
             running = [
                 member
-                for member in await in_thread(sandbox.actors)
+                for member in await in_thread(sandbox.members)
                 if (found := procfs.stat(member.pid)) is not None and found.state not in "TtZX"
             ]
             if not running:
@@ -279,7 +288,8 @@ class Sandboxes:
         if sandbox.cgroup is not None:
             sandbox.cgroup.thaw()
         else:
-            sandbox.send(signal.SIGCONT)
+            for member in sandbox.members():
+                procfs.send(member, signal.SIGCONT)
 
     async def _end(self, sandbox: Sandbox) -> None:
         """Kill and clear away all of it. Finished even when cancelled: half an end leaks."""
@@ -308,6 +318,46 @@ class Sandboxes:
             self._ports.release(port)
         self._records.remove(record.slug)
         self._known.pop(record.slug, None)
+
+
+class OfSandboxes:
+    """What the drivers that begin host processes answer alike: they keep no memory."""
+
+    runtime: RuntimeClass
+    _sandboxes: Sandboxes
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    def expect(self, spec: SandboxSpec) -> None:
+        """Starts as fast as it can anyway."""
+
+    def image_terms(self, spec: SandboxSpec) -> Mapping[str, tuple[str, ...]]:
+        return {}
+
+    async def restore(self, spec: SandboxSpec, image: Path) -> Handle:
+        raise RuntimeFailure(f"runtime class {self.runtime} keeps no memory: no image to restore")
+
+    async def checkpoint(self, handle: Handle, into: Path) -> None:
+        raise RuntimeFailure(f"runtime class {self.runtime} cannot write an image of memory")
+
+    async def freeze(self, handle: Handle) -> None:
+        await self._sandboxes.freeze(handle)
+
+    async def thaw(self, handle: Handle) -> None:
+        await self._sandboxes.thaw(handle)
+
+    async def stop(self, handle: Handle, grace_s: float) -> None:
+        await self._sandboxes.stop(handle, grace_s)
+
+    async def wait(self, handle: Handle) -> Exit:
+        return await self._sandboxes.wait(handle)
+
+    async def inspect(self, handle: Handle) -> Inspection:
+        return await self._sandboxes.inspect(handle)
+
+    async def sweep(self, keep: Collection[str]) -> list[str]:
+        return await self._sandboxes.sweep(keep)
 
 
 def _kill_until_gone(sandbox: Sandbox) -> None:

@@ -4,7 +4,7 @@ For those who ask workers (control API, CLI). What a real host does with tickets
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,6 +30,7 @@ from lifecycle.messages import (
     WorkerStatus,
 )
 from lifecycle.namespace_actions import NamespaceActions
+from lifecycle.snapshots.newest import Kept, Unreadable
 from lifecycle.template_actions import TemplateActions
 from placement.catalog import Catalog
 from placement.leases import Leases
@@ -158,6 +159,8 @@ class FakeFleet:
     redis: Redis
     table: Table
     workers: dict[str, FakeWorker] = field(default_factory=dict)
+    kept: list[Kept | Unreadable] = field(default_factory=list)
+    """What the store has."""
     forgotten: list[tuple[ActorId, str]] = field(default_factory=list)
     wake_error: Exception | None = None
     forget_error: Exception | None = None
@@ -181,6 +184,7 @@ class FakeFleet:
             waker=self,
             workers=lambda record: self.workers[record.worker],
             forget_snapshots=self._forget,
+            stored=self._stored,
             fork_snapshot=self._fork,
         )
 
@@ -231,7 +235,13 @@ class FakeFleet:
             raise StartFailed("the fake was asked wrongly", actor=actor)
         return answer
 
-    async def _fork(self, source: ActorRecord, uid: str) -> str:
+    async def _stored(self, prefix: str) -> AsyncIterator[Kept | Unreadable]:
+        for each in self.kept:
+            space = each.actor.namespace if isinstance(each, Kept) else each.namespace
+            if f"{space}/".startswith(prefix):
+                yield each
+
+    async def _fork(self, source: ActorRecord, to: ActorId, uid: str) -> str:
         self.forks.append((source.snapshot or "", uid))
         if self.fork_error is not None:
             raise self.fork_error

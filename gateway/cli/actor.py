@@ -23,6 +23,8 @@ ONE = (
 )
 PATIENCE_S = 120.0
 """For a snapshot to be written, beside what was asked to be waited for."""
+REBUILD_S = 3600.0
+"""Every actor's newest manifest is read."""
 
 Names = Annotated[
     list[str], typer.Argument(help="NAME, or NAMESPACE/NAME; any number.", show_default=False)
@@ -146,6 +148,17 @@ def delete(
     space, own = options.qualified(name, namespace)
     facts = {"namespace": space, "name": own, "deleted": True}
     done(f"actor {space}/{own} deleted", output, facts)
+
+
+@app.command("rebuild")
+def rebuild(
+    namespace: AnyNamespace = None, output: Output = Format.TABLE, admin_url: AdminUrl = None
+) -> None:
+    """After Redis lost all: make the records of actors anew from their stored snapshots."""
+    answer = options.client(admin_url).ask(
+        "POST", "/v1/actors/rebuild", query={"namespace": namespace}, patience_s=REBUILD_S
+    )
+    show(answer, output, ("rebuilt", "present", "older", "unreadable"))
 
 
 def _create_many(

@@ -115,13 +115,17 @@ def open_files() -> Finding:
 
 
 def control_groups() -> Finding:
-    """Is there a cgroup v2 tree that we may make groups in?"""
+    """Is there a cgroup v2 tree that we may make groups in, and who has the controllers?"""
+    from runtimes.cgroups_v1 import find
+
     for mount in _cgroup2_mounts():
         if os.access(mount, os.W_OK):
             controllers = (mount / "cgroup.controllers").read_text().split()
-            wanted = [name for name in ("cpu", "memory", "pids") if name not in controllers]
+            older = [name for name in sorted(find()) if name not in controllers]
+            wanted = sorted({"cpu", "memory", "pids"} - {*controllers, *older})
             if not wanted:
                 found = f"{mount} is ours to write, with cpu, memory and pids"
+                found += f" ({', '.join(older)} by version 1)" if older else ""
                 return Finding(check="cgroups", verdict=Verdict.OK, found=found)
             return Finding(
                 check="cgroups",

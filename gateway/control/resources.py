@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from lifecycle import bulk
+from lifecycle import bulk, rebuilding
 from lifecycle.messages import Here, Phases, Resident
 from lifecycle.namespace_actions import NamespaceStanding
 from lifecycle.quantities import Duration
@@ -77,6 +77,10 @@ class ListActors(_Ask, frozen=True, kw_only=True):
     cursor: str | None = None
     """`next` of the page before."""
     limit: int = 100
+
+
+class Rebuild(_Ask, frozen=True, kw_only=True):
+    namespace: str | None = None
 
 
 class Logs(_Ask, frozen=True, kw_only=True):
@@ -216,6 +220,25 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 class AllEnded(msgspec.Struct, frozen=True, kw_only=True):
     items: list[Ended]
     """In the order asked."""
+
+
+class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
+    rebuilt: int
+    present: int
+    """Had a record, and were left alone."""
+    older: int
+    """Of a name that a later actor has."""
+    unreadable: int
+    """Their newest snapshot cannot be read: the log names them."""
+
+    @classmethod
+    def of(cls, done: rebuilding.Rebuilt) -> "Rebuilt":
+        return cls(
+            rebuilt=done.rebuilt,
+            present=done.present,
+            older=done.older,
+            unreadable=done.unreadable,
+        )
 
 
 class Template(msgspec.Struct, frozen=True, kw_only=True):

@@ -134,6 +134,11 @@ class Api:
         ended = await bulk.delete(self._actions, actors)
         return r.AllEnded(items=[r.Ended.of(each) for each in ended])
 
+    async def rebuild_actors(self, call: Call) -> r.Rebuilt:
+        assert isinstance(call.query, r.Rebuild)
+        done = await self._actions.rebuild(_namespace(call.query.namespace))
+        return r.Rebuilt.of(done)
+
     async def get_actor(self, call: Call) -> r.Actor:
         record, resident = await self._actions.look(call.actor)
         return r.Actor.of(record, resident=resident)
@@ -230,6 +235,9 @@ ROUTES: tuple[Route, ...] = (
           handler=Api.create_actors, body=r.CreateActors, answer=r.AllEnded),
     Route(method="POST", path="/v1/actors/delete", summary="Delete up to 1000 actors",
           handler=Api.delete_actors, body=r.DeleteActors, answer=r.AllEnded),
+    Route(method="POST", path="/v1/actors/rebuild",
+          summary="Make records anew that a lost table had, from the snapshots that are stored",
+          handler=Api.rebuild_actors, query=r.Rebuild, answer=r.Rebuilt),
     Route(method="GET", path=_ACTOR, summary="One actor, and how it is on its worker now",
           handler=Api.get_actor, answer=r.Actor),
     Route(method="DELETE", path=_ACTOR, summary="Delete an actor and its snapshots",

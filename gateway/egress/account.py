@@ -1,7 +1,6 @@
 """Account: what one exchange is counted and told as: its bytes, what its LLM call used and cost,
 and its line in the access log, once, at its end."""
 
-from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -9,7 +8,7 @@ from gateway.egress import telling
 from gateway.egress.ask import fields_of
 from gateway.egress.audit import Line, now_text
 from gateway.egress.metering.tap import Tap
-from gateway.egress.metering.usage import Call, Usage, call_of
+from gateway.egress.metering.usage import Call, Usage
 
 if TYPE_CHECKING:
     from gateway.egress.parts import Parts
@@ -38,10 +37,7 @@ class Account:
         self._plan = plan
         self.began = parts.loop_time()
         self.bytes_out = self.bytes_in = 0
-        ask = plan.ask
-        self.call: Call | None = call_of(
-            ask.method, ask.host, ask.path, plan.forward.backend.provider
-        )
+        self.call: Call | None = plan.forward.call
         """None: this is no call of an LLM that we know."""
         self.tap: Tap | None = None
         """Is fed the answer, where its use is to be found in it."""
@@ -52,8 +48,7 @@ class Account:
     def use(self, plan: "Plan") -> None:
         """It is tried once more, perhaps with another provider."""
         self._plan = plan
-        if self.call is not None and plan.forward.backend.provider:
-            self.call = replace(self.call, provider=plan.forward.backend.provider)
+        self.call = plan.forward.call
 
     def listen(self, head: "AnswerHead") -> None:
         """The answer of a call begins."""

@@ -8,6 +8,7 @@ from gateway.egress import asked, deciding, hosts, opening, repeating
 from gateway.egress import plan as plans
 from gateway.egress.ask import Ask, Fields, Way, fields_of
 from gateway.egress.gathering import ActorLeft, gather
+from gateway.egress.metering.meters import is_budgeted
 from gateway.egress.needs import Pending, begun
 from gateway.egress.refusals import Answer, Refusal, Refused
 
@@ -33,7 +34,7 @@ def begin(client: "ClientConnection", raw: bytes, head: "RequestHead") -> None:
             client.decide(_decide_later(client, raw, head, ask, policy, found), "decide")
         elif isinstance(found, Answer):
             client.answer(found, head, ask, policy)
-        elif _must_wait(client.parts, policy, found, ask):
+        elif _must_wait(client.parts, policy, found):
             client.decide(_start_later(client, raw, head, ask, policy, found), "decide slowly")
         else:
             _start(client, raw, head, ask, policy, found)
@@ -162,10 +163,10 @@ async def _decide(
     client.read()
 
 
-def _must_wait(parts: "Parts", policy: "Policy", forward: "Forward", ask: Ask) -> bool:
+def _must_wait(parts: "Parts", policy: "Policy", forward: "Forward") -> bool:
     return bool(
         forward.delay_s
-        or (policy.document.budgets and repeating.is_call(ask))
+        or is_budgeted(policy.document, forward.call)
         or any(not parts.secrets.is_ready(each) for each in plans.needed(forward))
     )
 
@@ -183,8 +184,8 @@ async def _start_later(
     try:
         if forward.delay_s:
             await asyncio.sleep(forward.delay_s)
-        if policy.document.budgets and repeating.is_call(ask):
-            await parts.metering.check(policy.document, ask)
+        if is_budgeted(policy.document, forward.call):
+            await parts.metering.check(policy.document, ask, forward.call)
         await parts.secrets.ready(plans.needed(forward))
     except Refusal as error:
         refusal = error

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import cel
 from cel.stdlib import add_stdlib_to_context
 
+from gateway.egress import cel_lazy
 from gateway.egress.cel_functions import FUNCTIONS
 from lifecycle.strict import NotUnderstood, nearest
 
@@ -38,18 +39,25 @@ class CelFailed(Exception):
 class Expression:
     """Raises NotUnderstood when made of what is not CEL, or names what there is not."""
 
-    __slots__ = ("_functions", "_program", "roots", "source")
+    __slots__ = ("_functions", "_lazy", "_own", "_program", "roots", "source")
+    roots: tuple[str, ...]
 
     def __init__(self, source: str, path: str) -> None:
         self.source = source
         try:
-            self._program = cel.compile(source)
+            text, calls = cel_lazy.cut(source)
+            self._program = cel.compile(text)
         except ValueError as error:
             raise NotUnderstood(path, f"{source[:120]!r} is not CEL: {_first(error)}") from error
+        self._lazy = tuple(
+            (kind, tuple(Expression(each, path) for each in arguments)) for kind, arguments in calls
+        )
         self._check(path)
         # Only what it names is made for it: a context with everything costs more than the rest of
         # a decision.
-        self.roots = tuple(name for name in self._program.variables() if name in NAMES)
+        self._own = tuple(name for name in self._program.variables() if name in NAMES)
+        inner = [name for _kind, each in self._lazy for one in each for name in one.roots]
+        self.roots = tuple(dict.fromkeys((*self._own, *inner)))
         named = {name for name in self._program.functions() if _WORD.fullmatch(name)}
         self._functions = not named <= _CORE
 
@@ -58,6 +66,7 @@ class Expression:
 
     def _check(self, path: str) -> None:
         bound = set(_BOUND.findall(self.source))
+        bound |= {cel_lazy.name_of(number) for number in range(len(self._lazy))}
         for name in self._program.variables():
             if name not in NAMES and name not in bound and name not in _SPACES:
                 raise NotUnderstood(path, f"no {name!r} is known to CEL here; {_near(name, NAMES)}")
@@ -77,7 +86,9 @@ class Expression:
         return memo[self]
 
     def _compute(self, seen: "Seen") -> Any:
-        values = {name: value for name in self.roots if (value := seen.root(name)) is not None}
+        values = {name: value for name in self._own if (value := seen.root(name)) is not None}
+        for number, (kind, arguments) in enumerate(self._lazy):
+            values[cel_lazy.name_of(number)] = _first_of(kind, arguments, seen)
         try:
             if self._functions:
                 return self._program.execute(_with_functions(values))
@@ -96,6 +107,18 @@ class Expression:
         if isinstance(answer, bool):
             return answer
         raise CelFailed(f"gives {type(answer).__name__}, not a boolean")
+
+
+def _first_of(kind: str, arguments: "tuple[Expression, ...]", seen: "Seen") -> Any:
+    """Of `default` the first that can be computed, of `coalesce` the first that is something."""
+    for each in arguments[:-1] if kind == "default" else arguments:
+        try:
+            value = each.compute(seen)
+        except CelFailed:
+            continue
+        if value is not None or kind == "default":
+            return value
+    return arguments[-1].compute(seen) if kind == "default" else None
 
 
 _MOST_REMEMBERED = 256

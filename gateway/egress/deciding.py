@@ -141,7 +141,7 @@ class Decider:
                     key = str(rate.key.compute(ask))
                 except CelFailed as error:
                     raise Refusal(
-                        Refused.RATE, f"the limit's key could not be computed ({error})"
+                        Refused.RATE_FAILED, f"the limit's key could not be computed ({error})"
                     ) from error
             bucket = (route, index, key)
             standing = self._buckets.take(bucket, rate, now)

@@ -12,6 +12,7 @@ from gateway.egress import plan as plans
 from gateway.egress.account import Account
 from gateway.egress.ask import fields_of
 from gateway.egress.dialing import dial
+from gateway.egress.outgoing import Outgoing
 from gateway.egress.refusals import Refusal, Refused
 from gateway.egress.tunnel import Tunnel
 from gateway.egress.upstream import FRESH_S, IDLE_S
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from gateway.egress.upstream import Upstream
     from gateway.ingress.codec.request import RequestHead
 
-_KEPT = 64 * 1024
-"""Sent and kept, to be sent again when a kept connection was closed under it."""
 _CHUNKING = re.compile(rb"\r\ntransfer-encoding:[^\r]*")
 _BROKEN = "the connection was closed before the answer's end"
 _WAITING = 256 * 1024
@@ -66,14 +65,7 @@ class Exchange:
             self._body = LengthBody(fields.length)
         self._expects_continue = fields.expects_continue and head.minor == 1
         self._upstream: Upstream | None = None
-        self._waiting: list[bytes] = []
-        """Of the request, until there is a connection."""
-        self._waiting_size = 0
-        self._kept: bytes | None = b""
-        self._sent_head = plan.head
-        self._was_sent = False
-        self._tries = 0
-        """After the first one."""
+        self._out = Outgoing(plan.head)
         self._held = b""
         """An answer's head that is not whole."""
         self._answer: AnswerHead | None = None
@@ -125,39 +117,31 @@ class Exchange:
 
     def _sign(self) -> None:
         """The whole body is here: the head can be made, with a signature over it."""
-        body = b"".join(self._waiting)
+        body = self._out.body
         try:
             head = plans.head_of(self._plan, body, self._parts.secrets)
         except Refusal as error:
             self.fail(error)
             return
-        self._waiting = [head, body]
-        self._plan.head = self._sent_head = head
+        self._plan.head = head
+        self._out.signed(head)
         if self._upstream is not None:
             self._go(self._upstream)
 
     def _send(self, data: bytes) -> None:
         if self._upstream is not None and self._plan.head:
-            self._keep(data)
+            self._out.keep(data)
             self._upstream.write(data)
             self._due = self._budget()
             return
-        self._waiting.append(data)
-        self._waiting_size += len(data)
+        self._out.wait(data)
         if not self._plan.head:
-            if self._waiting_size > plans.LARGEST_SIGNED or isinstance(self._body, ChunkedBody):
+            if self._out.size > plans.LARGEST_SIGNED or isinstance(self._body, ChunkedBody):
                 self.fail(
                     Refusal(Refused.INVALID, "a body to be signed has a length, of 1 MiB at most")
                 )
-        elif self._waiting_size > _WAITING:
+        elif self._out.size > _WAITING:
             self._client.pause()
-
-    def _keep(self, data: bytes) -> None:
-        if self._kept is not None:
-            if len(self._kept) + len(data) <= _KEPT:
-                self._kept += data
-            else:
-                self._kept = None
 
     async def _connect(self) -> None:
         plan, forward = self._plan, self._plan.forward
@@ -183,11 +167,7 @@ class Exchange:
             return
         if not self._plan.head:
             return
-        data = self._waiting[0] if len(self._waiting) == 1 else b"".join(self._waiting)
-        self._waiting, self._waiting_size = [], 0
-        self._keep(data)
-        self._was_sent = True
-        upstream.write(data)
+        upstream.write(self._out.take())
         if self._upstream is not upstream:
             return  # it could not say this
         self._client.resume()
@@ -260,7 +240,7 @@ class Exchange:
                 self._client.write(head.raw)  # 103 and its like
         upstream.last_answer = head
         self._report(head)
-        if self._may_try_again() and self._is_retried(head):
+        if self._out.may_try_again(self._plan) and self._is_retried(head):
             self._try_again()
             return None
         self._answer = head
@@ -340,8 +320,8 @@ class Exchange:
         may_repeat = upstream is not None and (
             upstream.is_untouched or (upstream.was_used and self._plan.is_repeatable)
         )
-        if may_repeat and self._answer is None and not self._held and self._kept:
-            self._waiting, self._kept = [self._kept], None
+        if may_repeat and self._answer is None and not self._held and self._out.is_kept:
+            self._out.repeat()
             self._parts.spawn(self._connect(), "connect again for an actor", self._client.abort)
             return
         why = upstream.failure if upstream is not None else None
@@ -358,33 +338,14 @@ class Exchange:
                 status, wait = head.status, dict(fields_of(head.block)).get("retry-after")
             self._plan.decider.answered(forward, status, wait, self._parts.loop_time())
 
-    def _may_try_again(self) -> bool:
-        retry = self._plan.forward.retry
-        has_it_all = self._plan.body is not None or bool(self._kept) or not self._was_sent
-        return (
-            retry is not None
-            and self._tries < retry.attempts
-            and has_it_all
-            and not self._plan.upgrade
-        )
-
     def _is_retried(self, head: AnswerHead) -> bool:
         retry = self._plan.forward.retry
         return retry is not None and retrying.on_answer(retry, self._plan.ask, head)
 
     def _try_again(self) -> None:
         self._close_upstream()
-        self._tries += 1
-        if self._was_sent:
-            sent = self._plan.body
-            if sent is None:
-                sent = (self._kept or b"")[len(self._sent_head) :]
-            self._waiting = [sent]
-        elif self._plan.body is not None:
-            self._waiting = [self._plan.body]
-        elif self._waiting:
-            self._waiting = [b"".join(self._waiting)[len(self._sent_head) :]]
-        self._held, self._kept, self._was_sent = b"", b"", False
+        self._out.rewind(self._plan)
+        self._held = b""
         self._due = self._budget()
         self._client.expires = self._due
         self._parts.spawn(self._connect_again(), "try again for an actor", self._client.abort)
@@ -403,10 +364,7 @@ class Exchange:
             return  # it gave up while we waited
         self._plan = plan
         self._account.use(plan)
-        self._sent_head = retrying.with_attempt(plan.head, self._tries)
-        # What the actor sent meanwhile stands behind what was sent before.
-        body = [plan.body] if plan.body is not None else self._waiting
-        self._waiting = [self._sent_head, *body]
+        self._out.restart(plan)
         await self._connect()
 
     def on_upstream_full(self, is_full: bool) -> None:
@@ -467,8 +425,8 @@ class Exchange:
         if not has_answered and refusal.what in retrying.FAILURES:
             self._report(None)
             is_repeatable = self._plan.is_repeatable
-            if self._may_try_again() and retrying.on_failure(
-                refusal.what, was_sent=self._was_sent, is_repeatable=is_repeatable
+            if self._out.may_try_again(self._plan) and retrying.on_failure(
+                refusal.what, was_sent=self._out.was_sent, is_repeatable=is_repeatable
             ):
                 self._try_again()
                 return

@@ -58,7 +58,7 @@ def explain(
     try:
         return _followed(document, ask, steps, body or b"{}", Keyring(text or _unknown))
     except Refusal as refusal:
-        steps.append(f"refused: {refusal.what.words}: {refusal.reason}")
+        steps.append(f"refused: {refusal.what.words}: {refusal.reason}".removesuffix(": "))
         return Verdict(allowed=False, status=refusal.what.status, steps=tuple(steps))
 
 

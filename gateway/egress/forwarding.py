@@ -23,6 +23,7 @@ from gateway.egress.config.model import (
 from gateway.egress.gate import Passage
 from gateway.egress.hosts import covers
 from gateway.egress.llm import bodies, kinds
+from gateway.egress.metering.usage import Call, Operation, call_of
 
 
 @dataclass(slots=True, kw_only=True, repr=False, eq=False)
@@ -47,6 +48,8 @@ class Forward:
     """The host that credentials are judged by."""
     once: bool = False
     """Made for this request alone: an equal one is decided anew."""
+    call: Call | None = None
+    """Of an LLM, that is counted."""
     edits: tuple[Edits, ...] = ()
     """Of the answer."""
     answered: tuple[Computed, ...] = ()
@@ -107,6 +110,7 @@ def forward_to(backend: Backend, onward: Onward, document: Document) -> Forward:
         credentials=(*_theirs(backend, ask, host), *_ours(document, ask, host)),
         reach=host,
         once=passage.once,
+        call=_call(backend, ask),
         edits=passage.edits + (backend.response or route.response),
         answered=(*backend.answered, *passage.answered),
         body=body,
@@ -182,6 +186,23 @@ def _target(route: Route, backend: Backend, match: Match, ask: Ask) -> str:
         kinds.check(ai, kind)
         path = kinds.path_of(ai, kind, path)
     return heads.checked_target(path + mark + query)
+
+
+_OPERATIONS = {
+    "completions": Operation.CHAT,
+    "responses": Operation.CHAT,
+    "messages": Operation.CHAT,
+    "embeddings": Operation.EMBEDDINGS,
+}
+
+
+def _call(backend: Backend, ask: Ask) -> Call | None:
+    """Of an ai backend by its kind, wherever its path leads; of others by their path."""
+    if backend.ai is not None and ask.method == "POST":
+        operation = _OPERATIONS.get(kinds.kind_of(backend.ai, ask))
+        if operation is not None:
+            return Call(operation=operation, provider=backend.ai.provider)
+    return call_of(ask.method, ask.host, ask.path, backend.provider)
 
 
 def _authority(host: str, port: int, *, tls: bool) -> str:

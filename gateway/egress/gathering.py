@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from gateway.ingress.codec.request import RequestHead
 
 _IDLE_S = 30.0
+_DECIDING_S = 60.0
+"""For what else a decision waits for, once it has the body."""
 _OVERHEAD = 8
 """What framing may add, at most, to what is looked at: chunks of a few bytes are nobody's."""
 
@@ -65,6 +67,7 @@ async def gather(
         if client.user is gathering:
             client.user = None
     client.put_back(found.raw + found.rest + gathering.late)
+    client.expires = client.parts.now + _DECIDING_S
     ask.raw_size = len(found.raw)
     return found
 

@@ -38,6 +38,7 @@ class Refused(Enum):
     TOO_LARGE = (431, "request head too large")
     NO_BACKEND = (500, "no valid backends")
     CREDENTIAL = (500, "backend authentication failed")
+    RATE_FAILED = (500, "rate limit failed")
     FILTERS = (500, "failed to apply filters")
     BAD_ANSWER = (502, "processing failed: the answer is not HTTP/1.1 as RFC 9112 has it")
     UPGRADE = (502, "request upgrade failed")

@@ -5,10 +5,9 @@ else that a request needs."""
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from gateway.egress.metering.usage import call_of
+from gateway.egress.metering.meters import is_budgeted
 
 if TYPE_CHECKING:
-    from gateway.egress.ask import Ask
     from gateway.egress.connecting import Opening
     from gateway.egress.parts import Parts
     from gateway.egress.plan import Plan
@@ -75,11 +74,6 @@ def may_repeat(plan: "Plan", policy: "Policy", head: "RequestHead") -> bool:
         and len(route.backends) == 1
         and not route.backends[0].groups
         and not plan.forward.delay_s
-        and not (policy.document.budgets and is_call(plan.ask))
+        and not is_budgeted(policy.document, plan.forward.call)
         and head.size <= 16 * 1024
     )
-
-
-def is_call(ask: "Ask") -> bool:
-    """Of an LLM, by what it asks for."""
-    return call_of(ask.method, ask.host, ask.path) is not None

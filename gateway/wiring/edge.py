@@ -14,6 +14,7 @@ from gateway.ingress.hop import hop_fields
 from gateway.ingress.seams import Demand, Ticket, WakeReport
 from gateway.wiring.refusals import refusal
 from lifecycle.errors import LifecycleError, NotHere, WakeTimedOut
+from lifecycle.failpoints import Point, reach
 from lifecycle.host.door import Door, told
 from lifecycle.host.gate import WakeTimes
 from lifecycle.messages import Here
@@ -154,12 +155,14 @@ class EdgeUsher:
             ticket = await self._at_home(demand)
             if ticket is not None:
                 return ticket
+            reach(Point.GATEWAY_RESOLVE)
             here = await self._waker.find(
                 actor,
                 deadline=demand.deadline,
                 request_id=demand.request_id,
                 distrust=actor in self._distrusted,
             )
+            reach(Point.GATEWAY_FORWARD)
             self._distrusted.discard(actor)
             waited_ms = (time.monotonic() - began) * 1000
             if self._local is not None and here.worker == self._local_worker:
@@ -211,6 +214,7 @@ class EdgeUsher:
         self._distrusted.add(actor)
 
     def forget(self, demand: Demand, ticket: Ticket) -> None:
+        reach(Point.GATEWAY_RETRY)
         self._distrust(demand.actor)
         route = self._routes.get(demand.actor)
         # Only the route that was tried: another request may have found a newer one meanwhile.

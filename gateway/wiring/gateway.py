@@ -171,6 +171,7 @@ class ControlPart(AbstractAsyncContextManager["ControlPart"]):
             waker=self._waker,
             workers=backbone.worker_at,
             forget_snapshots=self._forget_snapshots,
+            stored=self._vault.newest,
             fork_snapshot=self._fork_snapshot,
         )
         app = make_app(
@@ -203,6 +204,7 @@ class ControlPart(AbstractAsyncContextManager["ControlPart"]):
     async def _forget_snapshots(self, actor: ActorId, uid: str) -> None:
         await self._vault.delete_actor(actor.namespace, uid)
 
-    async def _fork_snapshot(self, source: ActorRecord, uid: str) -> str:
+    async def _fork_snapshot(self, source: ActorRecord, to: ActorId, uid: str) -> str:
         assert source.snapshot is not None
-        return await self._vault.fork(source.actor.namespace, source.uid, source.snapshot, uid)
+        namespace, snapshot = source.actor.namespace, source.snapshot
+        return await self._vault.fork(namespace, source.uid, snapshot, uid, to.name)

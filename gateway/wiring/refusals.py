@@ -36,6 +36,7 @@ REASONS: dict[type[LifecycleError], Reason] = {
     errors.ActorExists: Reason.UNAVAILABLE,
     errors.ActorBusy: Reason.UNAVAILABLE,
     errors.NotSuspended: Reason.UNAVAILABLE,
+    errors.WrongNamespace: Reason.UNAVAILABLE,
 }
 _OWN_WORDS = frozenset(
     {

@@ -22,6 +22,7 @@ from lifecycle.host.kept import Kept
 from lifecycle.host.kit import HostSettings, Kit
 from lifecycle.host.meters import HostMeters
 from lifecycle.host.places import Places
+from lifecycle.orphans import Sweep
 from lifecycle.rpc.server import serving
 from lifecycle.snapshots.collect import Collector
 from lifecycle.snapshots.keys import Keys as SnapshotKeys
@@ -144,6 +145,7 @@ class WorkerPart:
             roster=backbone.roster,
             collector=collector,
             catalog=backbone.catalog,
+            sweep=Sweep(backbone.table, backbone.leases, backbone.worker_at),
         )
 
     def parts(self) -> list[Part]:

@@ -165,7 +165,9 @@ async def _save(r: Residence, directories: Mapping[str, Path], staged: Path) -> 
 
 async def _upload(r: Residence, directories: Mapping[str, Path], image: Path | None) -> str:
     record = r.record
-    owner = SnapshotOwner(actor=r.actor, uid=record.uid, epoch=record.epoch)
+    owner = SnapshotOwner(
+        actor=r.actor, uid=record.uid, epoch=record.epoch, template=record.template
+    )
     saved = await r.kit.vault.save(
         owner, directories, parent=record.snapshot or r.golden, image=image
     )

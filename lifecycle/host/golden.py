@@ -43,6 +43,10 @@ def uid_of(template: Template, runtime: str, terms: Terms) -> str:
     return f"g-{template.digest[:24]}-{hashlib.blake2b(told, digest_size=8).hexdigest()}"
 
 
+def is_golden(uid: str) -> bool:
+    return _UID.fullmatch(uid) is not None
+
+
 def is_needed(namespace: str, uid: str, digests: Mapping[str, set[str]]) -> bool | None:
     """Is this golden that of a template (digests by namespace) as it is? None: it is no golden."""
     found = _UID.fullmatch(uid)

@@ -128,7 +128,9 @@ async def caught(work: Callable[[], Awaitable[T]]) -> T | Exception:
 async def _save(r: Residence) -> str:
     assert r.copy is not None
     record = r.record
-    owner = SnapshotOwner(actor=r.actor, uid=record.uid, epoch=record.epoch)
+    owner = SnapshotOwner(
+        actor=r.actor, uid=record.uid, epoch=record.epoch, template=record.template
+    )
     directories = r.copy.directories(r.durable)
     image = await memory.write_image(r, r.copy.image)
     reach(Point.UPLOAD_BEGIN)

@@ -30,12 +30,19 @@ async def borrow(store: Store, keys: Keys, owner: Home, name: str, borrower: Hom
     return seen_by(await _read(store, keys, owner, name) if lenders else found, borrower)
 
 
-async def fork(store: Store, keys: Keys, source: Home, name: str, to: Home) -> str:
+async def fork(
+    store: Store, keys: Keys, source: Home, name: str, to: Home, to_name: str = ""
+) -> str:
     """A snapshot of `to` that is this one: a manifest of its own that names the same packs. Its
     name. A fork that breaks off before leaves marks at most, which name nothing."""
     borrowed = await borrow(store, keys, source, name, to)
     made = msgspec.structs.replace(
-        borrowed, uid=to.uid, epoch=0, name=new_name(0), parent=f"{source.uid}:{name}"
+        borrowed,
+        uid=to.uid,
+        epoch=0,
+        name=new_name(0),
+        parent=f"{source.uid}:{name}",
+        actor=to_name,
     )
     parcel = sealed(keys.of(to.namespace), made)
     await store.create(parcel.key, parcel.body)

@@ -47,6 +47,10 @@ class Cache:
             self._total += size
         self._evict()
 
+    def __contains__(self, key: str) -> bool:
+        with self._lock:
+            return _file_of(key) in self._sizes
+
     def get(self, key: str) -> bytes | None:
         name = _file_of(key)
         with self._lock:

@@ -104,6 +104,12 @@ class Manifest(
     roots: Mapping[str, tuple[Entry, ...]]
     image: Image | None = None
     """None: files only (scope `data`)."""
+    actor: str = ""
+    """The actor's name in its namespace; with `template` and `saved_ms` what a table that was lost
+    is made anew from."""
+    template: str = ""
+    saved_ms: int = 0
+    """Unix milliseconds by the clock of whoever saved it."""
 
     @property
     def bytes_total(self) -> int:

@@ -1,5 +1,6 @@
 """Packs: which chunks a new snapshot shares with its parent, which it writes, and how. No I/O."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from lifecycle.snapshots.chunks import CHUNK_BYTES, chunk_id
@@ -143,25 +144,63 @@ def _moved(chunk: Chunk, pack: int) -> Chunk:
     return Chunk(chunk.id, chunk.length, pack, chunk.number, chunk.offset, chunk.stored)
 
 
-class PackReader:
-    """Opens single chunks of a pack that was read whole."""
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of a pack: what is read of it at once."""
 
-    def __init__(self, keys: NamespaceKeys, key: str, pack: Pack, body: bytes) -> None:
-        if len(body) != pack.size:
-            raise Damaged(f"{key} has {len(body)} bytes instead of {pack.size}")
-        self._seal = Seal.read(keys, key, PACK, body)
+    start: int
+    end: int
+
+    @classmethod
+    def whole(cls, pack: Pack) -> "Span":
+        return cls(0, pack.size)
+
+
+def spans(chunks: Iterable[Chunk], limit: int) -> list[Span]:
+    """Parts of some `limit` bytes that hold these chunks of one pack, and its head in the first;
+    where nobody wants what lies between two of them it is left out."""
+    found = [Span(0, HEAD_BYTES)]
+    for chunk in sorted(chunks, key=lambda chunk: chunk.offset):
+        end = chunk.offset + chunk.stored
+        if end - found[-1].start <= limit:
+            found[-1] = Span(found[-1].start, end)
+        else:
+            found.append(Span(chunk.offset, end))
+    return found
+
+
+class PackReader:
+    """Opens single chunks of a pack of which a part was read; `head`: its first bytes."""
+
+    def __init__(
+        self, keys: NamespaceKeys, key: str, span: Span, body: bytes, head: bytes | None = None
+    ) -> None:
+        if len(body) != span.end - span.start:
+            raise Damaged(f"{key} has {len(body)} bytes instead of {span.end - span.start}")
+        self._seal = Seal.read(keys, key, PACK, body if head is None else head)
         self._naming = keys.naming
-        self._body = body
+        self._body = memoryview(body)
+        self._span = span
         self._key = key
 
+    def has(self, chunk: Chunk) -> bool:
+        return self._span.start <= chunk.offset and chunk.offset + chunk.stored <= self._span.end
+
     def chunk(self, chunk: Chunk) -> bytes:
-        box = self._body[chunk.offset : chunk.offset + chunk.stored]
-        try:
-            data = self._seal.open(chunk.number, box, chunk.length, label=chunk.id)
-        except Damaged as error:
-            raise Damaged(f"a chunk of {self._key}: {error}") from error
+        data = self.pages(chunk)
         check_chunk(self._naming, chunk, data, self._key)
         return data
+
+    def pages(self, chunk: Chunk) -> bytes:
+        """As `chunk`, without naming it anew, which costs ten times what opening it does: the seal
+        holds its id, so it was shut by a writer that had just named it. For images, which a wake
+        waits for."""
+        at = chunk.offset - self._span.start
+        try:
+            box = self._body[at : at + chunk.stored]
+            return self._seal.open(chunk.number, box, chunk.length, label=chunk.id)
+        except Damaged as error:
+            raise Damaged(f"a chunk of {self._key}: {error}") from error
 
 
 def check_chunk(naming: bytes, chunk: Chunk, data: bytes, where: str) -> None:

@@ -10,7 +10,7 @@ from lifecycle.snapshots.image import ImageRebuild
 from lifecycle.snapshots.keys import NamespaceKeys
 from lifecycle.snapshots.manifest import Entry, Manifest, ManifestInvalid, Run
 from lifecycle.snapshots.names import Home
-from lifecycle.snapshots.packs import PackReader, check_chunk
+from lifecycle.snapshots.packs import PackReader, Span, check_chunk, spans
 from lifecycle.snapshots.rebuild import Owner, Rebuild
 from lifecycle.snapshots.seal import HEAD_BYTES, MANIFEST, Damaged, Seal
 from lifecycle.snapshots.threads import Stop
@@ -103,14 +103,26 @@ class Restoring:
         if self._image is not None:
             self._image.lay(inline, stop)
 
+    def spans(self, pack: int, limit: int) -> list[Span]:
+        """What must be read of this pack, in parts of about `limit` bytes."""
+        wanted = set(self._image_jobs.get(pack, ()))
+        for pieces in self._jobs.get(pack, {}).values():
+            wanted |= {index for _, index in pieces}
+        return spans((self._manifest.chunks[index] for index in wanted), limit)
+
     def fill(self, pack: int, reader: PackReader, stop: Stop) -> None:
-        """Write everything that lies in this pack. Done twice is done once."""
+        """Write everything that lies in what was read of this pack. Done twice is done once."""
         for (root, path), pieces in self._jobs.get(pack, {}).items():
-            self._rebuilds[root].fill(path, self._read(pieces, reader, stop))
+            here = [each for each in pieces if reader.has(self._manifest.chunks[each[1]])]
+            if here:
+                self._rebuilds[root].fill(path, self._read(here, reader, stop))
         for index, files in self._image_jobs.get(pack, {}).items():
             assert self._image is not None
+            chunk = self._manifest.chunks[index]
+            if not reader.has(chunk):
+                continue
             stop.check()
-            data = reader.chunk(self._manifest.chunks[index])
+            data = reader.pages(chunk)
             for number, runs in files.items():
                 self._image.fill(number, runs, data)
 

@@ -1,6 +1,7 @@
 """Saving: one pass over an actor's directories that hands out packs as they fill. Blocks."""
 
 import logging
+import time
 from collections.abc import Generator, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -93,7 +94,9 @@ class Saving:
             )
         )
 
-    def manifest(self, name: str, parent: str | None) -> tuple[Manifest, Parcel]:
+    def manifest(
+        self, name: str, parent: str | None, actor: str = "", template: str = ""
+    ) -> tuple[Manifest, Parcel]:
         """The manifest, and it sealed. Call it when `next_parcel` has returned None."""
         packs, chunks, inline = self._packer.contents()
         home = self._packer.home
@@ -108,6 +111,9 @@ class Saving:
             inline=inline,
             roots={root: tuple(entries) for root, entries in self._entries.items()},
             image=self._image,
+            actor=actor,
+            template=template,
+            saved_ms=time.time_ns() // 1_000_000,
         )
         return manifest, sealed(self._packer.keys, manifest)
 

@@ -61,7 +61,7 @@ class Seal:
         packed = zstandard.ZstdCompressor(level=_LEVEL).compress(data)
         return self._cipher.encrypt(number.to_bytes(12, "big"), packed, self.head + label)
 
-    def open(self, number: int, box: bytes, limit: int, label: bytes = b"") -> bytes:
+    def open(self, number: int, box: bytes | memoryview, limit: int, label: bytes = b"") -> bytes:
         """What is in the box, at most `limit` bytes of it. Raises Damaged."""
         if len(box) < _TAG_BYTES:
             raise Damaged("it is cut off")

@@ -6,7 +6,7 @@ what a manifest may say and where a file may lie are in the modules below.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +20,14 @@ from lifecycle.snapshots.image import Memory
 from lifecycle.snapshots.keys import Keys
 from lifecycle.snapshots.manifest import Image, Manifest, ManifestInvalid
 from lifecycle.snapshots.names import Home, InvalidSnapshotId, new_name, parse_key
-from lifecycle.snapshots.packs import Packer, PackReader, Parcel, shareable
+from lifecycle.snapshots.newest import Kept, Unreadable, newest
+from lifecycle.snapshots.packs import Packer, PackReader, Parcel, Span, shareable
 from lifecycle.snapshots.pages import known_pages, missing
 from lifecycle.snapshots.parallel import each, stream
 from lifecycle.snapshots.rebuild import Owner
 from lifecycle.snapshots.restoring import Restoring, open_manifest
 from lifecycle.snapshots.saving import Saving
-from lifecycle.snapshots.seal import Damaged
+from lifecycle.snapshots.seal import HEAD_BYTES, Damaged
 from lifecycle.snapshots.threads import Stop, Threads
 from lifecycle.snapshots.tree import TreeUnfit
 from placement.model import ActorId, InvalidName
@@ -39,6 +40,8 @@ SAVE_LIMIT_S = 900.0
 """A save gives up after this; the collector's grace is longer, so it never meets a live one."""
 _PARALLEL = 4
 """Packs under way at once in one save or restore: bounds memory at four packs."""
+_PART_BYTES = 4 << 20
+"""Of a pack of pages, in one request."""
 _SAVERS = 4
 _RESTORERS = 8
 
@@ -50,6 +53,8 @@ class SnapshotOwner:
     actor: ActorId
     uid: str
     epoch: int
+    template: str = ""
+    """Its name, for who must make the record anew from what is stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,12 +123,12 @@ class Vault:
         with _translated(f"a snapshot of {owner.actor}"):
             home = Home(owner.actor.namespace, owner.uid)
             async with asyncio.timeout(SAVE_LIMIT_S):
-                return await self._save(home, owner.epoch, directories, parent, image)
+                return await self._save(home, owner, directories, parent, image)
 
     async def _save(
         self,
         home: Home,
-        epoch: int,
+        owner: SnapshotOwner,
         directories: Mapping[str, Path],
         parent: str | None,
         image: Path | None,
@@ -131,12 +136,15 @@ class Vault:
         keys = self._keys.of(home.namespace)
         before = await self._parent(home, parent)
         shared = shareable(before) if before is not None else {}
-        packer = Packer(home, keys, epoch, shared)
+        packer = Packer(home, keys, owner.epoch, shared)
         saving = Saving(packer, directories, image, known_pages(before, shared))
         try:
             written = await self._write_packs(saving)
-            name = new_name(epoch)
-            manifest, parcel = await self._savers.run(lambda _: saving.manifest(name, parent))
+            name = new_name(owner.epoch)
+            whose = (owner.actor.name, owner.template)
+            manifest, parcel = await self._savers.run(
+                lambda _: saving.manifest(name, parent, *whose)
+            )
         finally:
             saving.close()
         # Last, and only now: before it there is no snapshot, after it there is a whole one.
@@ -188,14 +196,16 @@ class Vault:
         if (cache := self._cache) is not None:
             await self._savers.run(lambda _: cache.put(parcel.key, parcel.body))
 
-    async def fork(self, namespace: str, uid: str, snapshot_id: str, to_uid: str) -> str:
+    async def fork(
+        self, namespace: str, uid: str, snapshot_id: str, to_uid: str, to_name: str = ""
+    ) -> str:
         """A snapshot of `to_uid` that is this one of `uid`'s: nothing but a manifest is written,
         and what both hold is kept while either lives. Its id. Raises as `restore` does."""
         with _translated(f"snapshot {snapshot_id} of {namespace}/{uid}"):
             home, name = Home(namespace, uid).find(snapshot_id)
             async with asyncio.timeout(SAVE_LIMIT_S):
                 to = Home(namespace, to_uid)
-                return await borrowing.fork(self._store, self._keys, home, name, to)
+                return await borrowing.fork(self._store, self._keys, home, name, to, to_name)
 
     # -- restoring ------------------------------------------------------------------------------
 
@@ -240,19 +250,47 @@ class Vault:
         self, home: Home, manifest: Manifest, restoring: Restoring, meter: "_Meter"
     ) -> None:
         keys = self._keys.of(home.namespace)
+        heads: dict[str, asyncio.Future[bytes]] = {}
 
-        async def fill(number: int) -> None:
+        async def fill(step: tuple[int, Span | None]) -> None:
+            number, span = step
             pack = manifest.packs[number]
             key = home.pack(pack.name)
+            if span is None:
 
-            def use(body: bytes, stop: Stop) -> None:
-                restoring.fill(number, PackReader(keys, key, pack, body), stop)
+                def use(body: bytes, stop: Stop) -> None:
+                    reader = PackReader(keys, key, Span.whole(pack), body)
+                    restoring.fill(number, reader, stop)
 
-            # An image's pages are soon kept as they are, by who sleeps here again: sealed copies
-            # of them beside that would cost this wake time and push out what others share.
-            await self._use(key, use, meter, is_kept=number not in restoring.image_packs)
+                await self._use(key, use, meter)
+                return
+            body = await self._store.read(key, span.start, span.end - span.start)
+            meter.count(body)
+            if span.start == 0:
+                heads[key].set_result(body[:HEAD_BYTES])
+            head = await asyncio.shield(heads[key])
 
-        await each(stream(restoring.packs), fill, limit=_PARALLEL)
+            def use_part(stop: Stop) -> None:
+                restoring.fill(number, PackReader(keys, key, span, body, head), stop)
+
+            await self._restorers.run(use_part)
+
+        # An image's pages are soon kept as they are, by who sleeps here again: sealed copies of
+        # them beside that would cost this wake time and push out what others share. So they are
+        # read in parts, and one is opened while the next ones are under way.
+        steps: list[tuple[int, Span | None]] = []
+        for number in restoring.packs:
+            key = home.pack(manifest.packs[number].name)
+            if number not in restoring.image_packs or self._is_cached(key):
+                steps.append((number, None))
+                continue
+            # The first part has the head, which opens the others: it is always under way first.
+            heads[key] = asyncio.get_running_loop().create_future()
+            steps += ((number, span) for span in restoring.spans(number, _PART_BYTES))
+        await each(stream(steps), fill, limit=_PARALLEL)
+
+    def _is_cached(self, key: str) -> bool:
+        return self._cache is not None and key in self._cache
 
     async def _manifest(self, home: Home, name: str, meter: "_Meter") -> Manifest:
         keys = self._keys.of(home.namespace)
@@ -260,9 +298,7 @@ class Vault:
             home.manifest(name), lambda body, _: open_manifest(keys, home, name, body), meter
         )
 
-    async def _use(
-        self, key: str, use: Callable[[bytes, Stop], T], meter: "_Meter", *, is_kept: bool = True
-    ) -> T:
+    async def _use(self, key: str, use: Callable[[bytes, Stop], T], meter: "_Meter") -> T:
         """What `use` makes of the object, from the cache if that copy is good, else the store."""
         if (cache := self._cache) is not None:
             try:
@@ -277,7 +313,7 @@ class Vault:
         body = await self._store.read(key)
         meter.count(body)
         result = await self._restorers.run(lambda stop: use(body, stop))
-        if cache is not None and is_kept:
+        if cache is not None:
             # Only what has opened is kept: a damaged answer of the store may be whole next time.
             await self._restorers.run(lambda _: cache.put(key, body))
         return result
@@ -301,7 +337,7 @@ class Vault:
                 meter.count(body)
 
                 def use(stop: Stop) -> None:
-                    reader = PackReader(keys, key, pack, body)
+                    reader = PackReader(keys, key, Span.whole(pack), body)
                     for chunk in manifest.chunks:
                         if chunk.pack == number:
                             stop.check()
@@ -318,6 +354,10 @@ class Vault:
             prefix = f"{Home(namespace, uid).prefix}m/"
             found = [key async for key in self._store.keys(prefix)]
             return sorted(key.removeprefix(prefix) for key in found)
+
+    def newest(self, prefix: str) -> AsyncIterator[Kept | Unreadable]:
+        """What is stored of each actor below `prefix`; see `newest`. Raises StoreError."""
+        return newest(self._store, self._keys, prefix)
 
     async def delete_actor(self, namespace: str, uid: str) -> int:
         """Remove everything of the actor but what others borrow, which the collector removes when

@@ -9,8 +9,10 @@ HEAD = """# Chaos
 
 Two workers, two gateways and a Redis as processes of their own. Four clients write numbered records
 to their actors; two of them have their actor suspended now and then, the other two actors run on,
-with `snapshot.every: 1s`. A worker that comes to a named step (`lifecycle/failpoints.py`) is
-killed, or stopped for longer than its lease, or a gateway or Redis is killed just then. Must hold:
+with `snapshot.every: 1s`. A worker (or a gateway: the last steps) that comes to a named step
+(`lifecycle/failpoints.py`) is killed there, or stopped for longer than a lease; or it stands there
+while another worker, a gateway or Redis is killed, or Redis is mute for longer than a lease, and
+then goes on. Must hold:
 
 - after each fault every actor is served again within two lease times;
 - each copy of an actor shows a token to a referee before it takes a record, and none serves after

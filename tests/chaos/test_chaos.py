@@ -11,11 +11,13 @@ from tests.chaos.world import Fault, world
 pytestmark = pytest.mark.system
 
 ROUND = (
-    (Point.WAKE_CLAIMED, Fault.KILL_WORKER),
-    (Point.SUSPEND_SAVED, Fault.KILL_WORKER),
+    (Point.WAKE_CLAIMED, Fault.KILL_IT),
+    (Point.SUSPEND_SAVED, Fault.KILL_IT),
     (Point.CHECKPOINT_COPIED, Fault.KILL_REDIS),
-    (Point.HEARTBEAT_COMPARED, Fault.STOP_WORKER),
+    (Point.HEARTBEAT_COMPARED, Fault.STOP_IT),
     (Point.SUSPEND_BEGUN, Fault.KILL_GATEWAY),
+    (Point.GATEWAY_RETRY, Fault.KILL_IT),
+    (Point.GATEWAY_FORWARD, Fault.STALL_REDIS),
 )
 
 

@@ -22,15 +22,20 @@ REACH_S = 25.0
 
 
 class Fault(StrEnum):
-    """What happens when a worker comes to the point."""
+    """What happens when a process comes to the point: to it, or to another while it stands there
+    (then it goes on)."""
 
-    KILL_WORKER = "kill worker"
-    STOP_WORKER = "stop worker"
-    """For longer than its lease."""
-    KILL_GATEWAY = "kill gateway"
+    KILL_IT = "kill it"
+    STOP_IT = "stop it"
+    """For longer than a lease."""
+    KILL_WORKER = "kill a worker"
+    KILL_GATEWAY = "kill a gateway"
     KILL_REDIS = "kill redis"
+    STALL_REDIS = "stall redis"
+    """For longer than a lease."""
 
 
+_LONG_S = 1.3 * TTL_S
 DRAINS = (Point.DRAIN_BEGIN, Point.DRAIN_ONE, Point.DRAIN_WITHDRAW)
 
 
@@ -49,15 +54,19 @@ class World:
     def strike(self, point: Point, fault: Fault) -> float:
         """Until all actors are served again; how long that took, in seconds."""
         armed, hit = self.points / point, self.points / f"{point}.hit"
-        armed.write_text("kill" if fault is Fault.KILL_WORKER else "stop")
+        armed.write_text("kill" if fault is Fault.KILL_IT else "stop")
         try:
             if point in DRAINS:
                 self._draining = self._busiest()
                 _signal(self._draining, signal.SIGTERM)
-            until(f"a worker comes to {point}", hit.exists, REACH_S)
+            if point is Point.GATEWAY_RETRY:
+                # A route that was good a moment ago leads nowhere.
+                self._kill(self._busiest())
+            until(f"somebody comes to {point}", hit.exists, REACH_S)
+            until("it stands there", lambda: any(map(_stands_or_ended, self._all)))
             struck = time.monotonic()
             self._befall(fault)
-            if fault is Fault.KILL_WORKER:
+            if self._draining is not None and fault is Fault.KILL_IT:
                 self._draining = None
             self.killed.append(time.monotonic())
             self._restart()
@@ -68,20 +77,34 @@ class World:
             hit.unlink(missing_ok=True)
 
     def _befall(self, fault: Fault) -> None:
-        """The worker that came to the point is stopped, or killed already."""
+        """Who came to the point is stopped, or killed already."""
         match fault:
+            case Fault.KILL_IT:
+                pass
+            case Fault.STOP_IT:
+                time.sleep(_LONG_S)
             case Fault.KILL_WORKER:
-                until("it is dead", lambda: any(_has_ended(w) for w in self.workers))
-            case Fault.STOP_WORKER:
-                time.sleep(1.3 * TTL_S)
+                self._kill(next(each for each in self.workers if _runs(each)))
             case Fault.KILL_GATEWAY:
-                self.gateways[0].kill()
+                self._kill(next(each for each in self.gateways if _runs(each)))
             case Fault.KILL_REDIS:
                 self.table.kill()
                 self.table.start()
-        for worker in self.workers:
-            if not _has_ended(worker):
-                _signal(worker, signal.SIGCONT)
+            case Fault.STALL_REDIS:
+                self.table.signal(signal.SIGSTOP)
+                time.sleep(_LONG_S)
+                self.table.signal(signal.SIGCONT)
+        for process in self._all:
+            if not _has_ended(process):
+                _signal(process, signal.SIGCONT)
+
+    @property
+    def _all(self) -> tuple[Process, ...]:
+        return (*self.workers, *self.gateways)
+
+    def _kill(self, process: Process) -> None:
+        process.kill()
+        self.killed.append(time.monotonic())
 
     def _busiest(self) -> Process:
         """A drain of a worker without actors would come to no step."""
@@ -119,6 +142,20 @@ def _has_ended(process: Process) -> bool:
     return process.child is not None and process.child.poll() is not None
 
 
+def _is_stopped(process: Process) -> bool:
+    # After the name, which may hold anything: T is stopped by a signal.
+    stat = Path(f"/proc/{process.pid}/stat").read_text()
+    return stat.rpartition(")")[2].split()[0] == "T"
+
+
+def _runs(process: Process) -> bool:
+    return not _has_ended(process) and not _is_stopped(process)
+
+
+def _stands_or_ended(process: Process) -> bool:
+    return _has_ended(process) or _is_stopped(process)
+
+
 @contextlib.contextmanager
 def world(root: Path) -> Iterator[World]:
     points = root / "points"
@@ -127,7 +164,7 @@ def world(root: Path) -> Iterator[World]:
         apart = Apart(root, table, **SHORT)
         armed = {"ROUSE_FAILPOINTS": str(points)}
         workers = (apart.worker("w1", **armed), apart.worker("w2", **armed))
-        gateways = (apart.gateway("g1"), apart.gateway("g2"))
+        gateways = (apart.gateway("g1", **armed), apart.gateway("g2", **armed))
         with started(*workers, *gateways):
             answer = gateways[0].apply(_document(referee))
             assert answer.status in (200, 201), answer.body

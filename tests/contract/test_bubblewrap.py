@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from runtimes import procfs
 from runtimes.base import Driver, Resources, RuntimeFailure
 from runtimes.bubblewrap import Bubblewrap
 from runtimes.cgroups import find_tree
@@ -123,6 +124,16 @@ class TestBubblewrapUnprivileged(Confined):
 
     def make(self, root: Path) -> Driver:
         return Bubblewrap(root, tree=None, ports=self.book, privileged=False)
+
+    async def test_freeze_by_signals_spares_no_process_of_the_sandbox(self, bench: Bench) -> None:
+        # A program may take over process 1 of its sandbox, which is no more than it is.
+        handle = await bench.started()
+        inside = procfs.family([procfs.Pid(handle.pid, handle.started)])
+        await bench.driver.freeze(handle)
+        states = {found.state for pid in inside if (found := procfs.stat(pid.pid))}
+        assert len(inside) == 3 and states == {"T"}
+        await bench.driver.thaw(handle)
+        assert (await bench.get(handle)).body == "hello"
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="the kernel counts no processes for root")
     async def test_fork_bomb_stays_within_its_pids(self, bench: Bench) -> None:

@@ -218,14 +218,14 @@ async def test_a_list_is_paged_and_filtered(fleet: FakeFleet) -> None:
 async def test_a_filtered_page_examines_many_and_its_cursor_skips_none(
     fleet: FakeFleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever was examined beyond the page's end is examined again by the next one; a page whose
-    time is over is short, and goes on."""
+    """Whatever was examined beyond the page's end is examined again by the next one; a page that
+    examined as much as it may is short, and goes on."""
     for n in range(30):
         await fleet.actor(f"a{n:02}", template="other" if n % 7 == 3 else "counter")
     wanted = ListFilter(template="other")
-    for examined, list_s in ((1000, 5.0), (4, 5.0), (4, 0.0)):
+    for examined, most in ((1000, 2000), (4, 2000), (4, 4)):
         monkeypatch.setattr("lifecycle.actions._EXAMINED", examined)
-        monkeypatch.setattr("lifecycle.actions._LIST_S", list_s)
+        monkeypatch.setattr("lifecycle.actions._MOST_EXAMINED", most)
         cursor: str | None = None
         found, pages = list[str](), 0
         while pages == 0 or cursor is not None:
@@ -233,7 +233,7 @@ async def test_a_filtered_page_examines_many_and_its_cursor_skips_none(
             assert len(page) <= 2
             found += [record.actor.name for record in page]
             pages += 1
-        assert found == ["a03", "a10", "a17", "a24"], (examined, list_s, found)
+        assert found == ["a03", "a10", "a17", "a24"], (examined, most, found)
 
 
 # Forks --------------------------------------------------------------------------------------
@@ -404,6 +404,7 @@ async def test_a_table_that_is_away_is_said_so(fleet: FakeFleet) -> None:
         waker=fleet,
         workers=lambda record: fleet.workers[record.worker],
         forget_snapshots=fleet.actions._forget,
+        stored=fleet._stored,
         fork_snapshot=fleet._fork,
     )
     for ask in (actions.record(NOBODY), actions.workers(), actions.create(NOBODY, "t")):

@@ -44,7 +44,7 @@ def test_a_policy_of_a_later_version_is_refused_by_name() -> None:
 def test_memory_asks_for_a_class_that_keeps_it() -> None:
     assert COUNTER.runtimes == ()
     assert replace(COUNTER, runtime="process").runtimes == ("process",)
-    assert replace(COUNTER, requires=("full-snapshot",)).runtimes == ("gvisor",)
+    assert replace(COUNTER, requires=("full-snapshot",)).runtimes == ("gvisor", "microvm")
 
 
 def test_what_a_program_was_told_at_its_start_is_told_apart() -> None:

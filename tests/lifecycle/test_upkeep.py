@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from redis.asyncio import Redis
 
+from lifecycle.orphans import Sweep
 from lifecycle.roster import Roster
 from lifecycle.snapshots.collect import Collector
 from lifecycle.snapshots.keys import Keys
@@ -15,8 +17,11 @@ from lifecycle.upkeep import Upkeep
 from placement.catalog import Catalog
 from placement.leases import Leases
 from placement.listing import Listing
-from placement.model import ActorId, Claimant, WorkerRecord
+from placement.model import ActorId, ActorState, Claimant, WorkerRecord
 from placement.table import Table
+
+if TYPE_CHECKING:
+    from tests.fake_worker import FakeWorker
 
 ME = Claimant(worker="w1", incarnation="i", door="unix:/d")
 KEYS = Keys(b"k" * 32)
@@ -40,12 +45,14 @@ class Site:
         self.catalog = Catalog(redis)
         self.leases = Leases(redis, ttl_s=10, margin_s=1)
         self.clock = Clock()
+        self.living: dict[str, FakeWorker] = {}
         self.upkeep = Upkeep(
             "w1",
             listing=self.listing,
             roster=Roster(self.leases),
             collector=Collector(self.store, KEYS, grace_s=100),
             catalog=self.catalog,
+            sweep=Sweep(table, self.leases, lambda record: self.living[record.worker]),
             clock=self.clock,
         )
 
@@ -116,6 +123,18 @@ async def test_a_name_missing_in_the_index_is_listed_again(site: Site) -> None:
     assert [record.actor for record in (await site.listing.list("demo"))[0]] == [actor]
 
 
+async def test_an_actor_of_a_worker_that_never_came_back_is_listed_as_what_it_is(
+    site: Site,
+) -> None:
+    actor = await site.suspended("c1", turns=1)
+    claimed = await site.table.claim(actor, ME, budget_ms=60_000)
+    assert claimed.record is not None and claimed.record.is_owned
+    await site.look(at=0)
+    (record,), _ = await site.listing.list("demo")
+    assert record.state is ActorState.SUSPENDED and record.reason == "worker w1 was lost"
+    assert record.snapshot is not None and record.epoch == claimed.record.epoch + 1
+
+
 async def test_one_worker_does_it(site: Site) -> None:
     roster = Roster(site.leases)
     for name in ("w1", "w2"):
@@ -129,6 +148,7 @@ async def test_one_worker_does_it(site: Site) -> None:
             roster=roster,
             collector=site.upkeep._collector,
             catalog=site.catalog,
+            sweep=site.upkeep._sweep,
         )
         for name in ("w1", "w2")
     ]

@@ -27,6 +27,11 @@ def main() -> int:
         print(f"failover, {faults} faults, {gateways} gateways: {found}", flush=True)  # noqa: T201
         print("".join(f"  {step}\n" for step in found.trace), end="")  # noqa: T201
         is_broken |= bool(found.violation) or not found.is_whole
+    for faults in (1, 2):
+        found = explore(Rules(faults=faults, gateways=1, checkpoints=True))
+        print(f"checkpoints, {faults} faults, 1 gateway: {found}", flush=True)  # noqa: T201
+        print("".join(f"  {step}\n" for step in found.trace), end="")  # noqa: T201
+        is_broken |= bool(found.violation) or not found.is_whole
     for bug in FORGETFUL_BUGS:
         found = explore(Rules(faults=1, gateways=1, failover=True, bug=bug))
         print(f"planted: {bug}: {found}", flush=True)  # noqa: T201

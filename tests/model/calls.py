@@ -5,13 +5,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from placement.model import Operation, Outcome
-from tests.model.semantics import Call, Row, Shown, apply
+from tests.model.semantics import Call, Row, Shown, apply, is_fence_right
 from tests.model.state import LAG, NAMES, State, Violation, holding, is_leased
 
 Steps = Iterator[tuple[str, State]]
 Then = Callable[[State, Outcome, Row], Steps]
 
 PROMOTES = (Operation.CHECKPOINTED, Operation.COMMIT_SUSPEND)
+OLDER = 3
+"""Of a snapshot: its owner has a later one by now."""
 _IDS = ("1", "2", "3", "4", "5")
 
 
@@ -28,6 +30,8 @@ class Rules:
     only_p1: bool = False
     """Over a failover, what a worker forgets that stands still or dies is no finding (P2)."""
     gateways: int = 2
+    checkpoints: bool = False
+    """A copy that runs is saved now and then."""
     bug: str = ""
     """A planted mistake, by its name in test_model.BUGS."""
 
@@ -42,6 +46,12 @@ def execute(rules: Rules, state: State, call: Call) -> tuple[Outcome, State]:
     row = state.row
     if rules.bug == "no fence check":
         outcome, after = apply(row, call, lambda row, fence: row.is_owned)
+    elif rules.bug == "no revision in the fence":
+        outcome, after = apply(
+            row,
+            call,
+            lambda row, fence: is_fence_right(row._replace(revision=fence.revision), fence),
+        )
     else:
         outcome, after = apply(row, call)
     if after is row:
@@ -66,9 +76,12 @@ def _check_promotion(state: State, call: Call) -> None:
     assert fence is not None
     if (fence.epoch, fence.worker, fence.incarnation) != (row.epoch, row.worker, row.incarnation):
         raise Violation("P1: the snapshot of a stale copy wins")
+    if call.snapshot == OLDER:
+        raise Violation("P2: an older snapshot takes the place of a newer one")
     if call.snapshot != 1:
         raise Violation("P2: a snapshot is promoted whose manifest is not durable")
-    if state.workers[NAMES.index(fence.worker)].is_open:
+    is_given_up = call.operation is Operation.COMMIT_SUSPEND
+    if is_given_up and state.workers[NAMES.index(fence.worker)].is_open:
         raise Violation("P2: a copy that serves is given up for a snapshot made before")
 
 

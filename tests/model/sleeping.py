@@ -8,6 +8,7 @@ from tests.model.state import State, is_leased
 from tests.model.waking import leaves
 
 # Idle for long enough, by two templates: one that only freezes, one that suspends.
+_SAVING = Idle(freeze_after=None, suspend_after=None, checkpoint_every=1.0)
 _TEMPLATES = (
     Idle(freeze_after=1.0, suspend_after=None),
     Idle(freeze_after=None, suspend_after=1.0),
@@ -41,6 +42,8 @@ def live(rules: Rules, state: State, i: int) -> Steps:
         cut = state.cut(i, "ticket", "sent")
         yield "program ended", cut.at(i, at="exit_save", is_open=False, is_frozen=False)
         return
+    if rules.checkpoints and w.is_open and decide(view(state, i), _SAVING).do is Do.CHECKPOINT:
+        yield "checkpoint", state.at(i, at="still", is_open=False, is_frozen=True)
     for do in {decide(view(state, i), template).do for template in _TEMPLATES}:
         match do:
             case Do.THAW:
@@ -71,7 +74,7 @@ def begin(rules: Rules, state: State, i: int) -> Steps:
     def done(after: State) -> Steps:
         yield "", after.at(i, at="abort" if w.is_open else "save")
 
-    yield from _written(rules, state, i, Operation.BEGIN_SUSPEND, done)
+    yield from written(rules, state, i, Operation.BEGIN_SUSPEND, done)
 
 
 def save(rules: Rules, state: State, i: int) -> Steps:
@@ -97,7 +100,7 @@ def abort(rules: Rules, state: State, i: int) -> Steps:
     def done(after: State) -> Steps:
         yield "", after.at(i, at="live")
 
-    yield from _written(rules, state, i, Operation.ABORT_SUSPEND, done)
+    yield from written(rules, state, i, Operation.ABORT_SUSPEND, done)
 
 
 def commit(rules: Rules, state: State, i: int) -> Steps:
@@ -107,7 +110,7 @@ def commit(rules: Rules, state: State, i: int) -> Steps:
     def done(after: State) -> Steps:
         yield from leaves(_slept(rules, after, i), i)
 
-    yield from _written(rules, state, i, Operation.COMMIT_SUSPEND, done)
+    yield from written(rules, state, i, Operation.COMMIT_SUSPEND, done)
 
 
 def _slept(rules: Rules, state: State, i: int) -> State:
@@ -117,7 +120,7 @@ def _slept(rules: Rules, state: State, i: int) -> State:
     return state.at(i, slept=state.row._replace(call=""))
 
 
-def _written(rules: Rules, state: State, i: int, operation: Operation, done: object) -> Steps:
+def written(rules: Rules, state: State, i: int, operation: Operation, done: object) -> Steps:
     """As `_step` takes the errors: Superseded asks the table, LeaseLost looks at the lease."""
 
     def superseded(after: State) -> Steps:
@@ -177,4 +180,4 @@ def _exiting(rules: Rules, state: State, i: int, operation: Operation, then: str
         else:
             yield from leaves(after, i)
 
-    yield from _written(rules, state, i, operation, done)
+    yield from written(rules, state, i, operation, done)

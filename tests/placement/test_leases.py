@@ -214,3 +214,15 @@ async def test_repr_counts_what_is_left(leases: Leases) -> None:
     assert "s left" in repr(lease)
     lease.is_valid(lease.expires_at)
     assert "over" in repr(lease)
+
+
+async def test_a_worker_is_remembered_beyond_its_lease_until_it_gives_it_back(
+    leases: Leases, redis: Redis
+) -> None:
+    assert not await leases.is_remembered("left")
+    await leases.register(LEFT)
+    await lapse(redis)
+    assert await leases.is_remembered("left") and await leases.worker("left") is None
+    await leases.register(NEXT)
+    await leases.retire("left", NEXT.incarnation)
+    assert not await leases.is_remembered("left")

@@ -5,7 +5,7 @@ from base64 import b32encode
 from typing import Any
 
 import msgspec
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 
 from placement import keys
 from placement.listing import Listing
@@ -119,3 +119,55 @@ def _asleep(n: int) -> bytes:
         pack("worker-1"),
     ]
     return bytes([0x90 + len(places)]) + b"".join(places)
+
+
+async def test_r22_a_listing_costs_its_page_however_many_there_are(redis: Redis) -> None:
+    """Among 20 names or among 2,000: one page asks the server as often."""
+    listing = Listing(redis)
+
+    async def calls() -> int:
+        if isinstance(redis, RedisCluster):
+            told: Any = await redis.info("commandstats", target_nodes="primaries")
+        else:
+            told = await redis.info("commandstats")
+        nodes = told.values() if isinstance(redis, RedisCluster) else [told]
+        names = ("cmdstat_evalsha", "cmdstat_get", "cmdstat_zrangebylex")
+        return sum(node[name]["calls"] for node in nodes for name in names if name in node)
+
+    spent = []
+    for begin, end in ((0, 20), (20, 2_000)):
+        for n in range(begin, end):
+            await listing._scripts.run("index_add", ["rouse:n:{demo}"], [f"c{n:05}", "127"])
+        # With the records that a page reads; the others are left out, and cost nothing here.
+        first = [ActorId("demo", f"c{n:05}") for n in range(10)]
+        for actor in first:
+            await redis.set(keys.actor_key(actor), _asleep(0))
+        before = await calls()
+        page, cursor = await listing.list("demo", limit=10)
+        spent.append(await calls() - before)
+        assert [record.actor for record in page] == first and cursor == str(first[-1])
+    assert spent[0] == spent[1] > 0
+
+
+async def test_r22_paging_survives_concurrent_deletes_and_creates(
+    table: Table, redis: Redis
+) -> None:
+    """Who was there all the time is told once; who was deleted meanwhile ends no page early."""
+    listing, rng = Listing(redis), random.Random(22)
+    stay = [ActorId("demo", f"c{n:03}-stays") for n in range(60)]
+    go = [ActorId("demo", f"c{n:03}-goes") for n in range(60)]
+    uids = {}
+    for actor in (*stay, *go):
+        made = (await table.create(actor, template="counter")).record
+        assert made is not None
+        uids[actor] = made.uid
+    rng.shuffle(go)
+    seen: list[ActorId] = []
+    cursor: str | None = None
+    while not seen or cursor is not None:
+        for actor in [go.pop() for _ in range(min(4, len(go)))]:
+            await table.delete(actor, uids[actor])
+        await table.create(ActorId("demo", f"new-{len(seen)}"), template="counter")
+        page, cursor = await listing.list("demo", cursor=cursor, limit=7)
+        seen += [record.actor for record in page]
+    assert len(seen) == len(set(seen)) and set(stay) <= set(seen)

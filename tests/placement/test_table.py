@@ -159,18 +159,31 @@ async def test_take_over_of_an_owner_that_moved_meanwhile_is_refused(table: Tabl
         {"revision": 1},
     ],
 )
-async def test_anything_stale_in_a_fence_refuses_the_write(
+async def test_r10_anything_stale_in_a_fence_refuses_every_write_and_changes_nothing(
     table: Table, stale: dict[str, str | int]
 ) -> None:
-    owner = await running(table)
-    shown = owner.fence()
-    wrong = Fence(**{name: getattr(shown, name) for name in Fence.__slots__} | stale)
-    for answer in (
-        await table.release(wrong, reason="", failed=False),
-        await table.checkpointed(wrong, snapshot="s", active_ms=1),
-        await table.begin_suspend(wrong),
-    ):
-        assert (answer.outcome, answer.record) == (Outcome.STALE, owner)
+    """Whoever it is: a worker of before, a watcher of nodes or pods, a call that comes late."""
+    for name, state in (("w", waking), ("r", running), ("u", suspending)):
+        before = await state(table)
+        fence = Fence(**{each: getattr(before.fence(), each) for each in Fence.__slots__} | stale)
+        for answer in (
+            await table.ready(fence),
+            await table.release(fence, reason="", failed=True),
+            await table.checkpointed(fence, snapshot="s", active_ms=1),
+            await table.begin_suspend(fence),
+            await table.abort_suspend(fence),
+            await table.commit_suspend(fence, snapshot="s", active_ms=1),
+        ):
+            assert (answer.outcome, answer.record) == (Outcome.STALE, before), name
+        unowned = await table.claim(C1, RIGHT, budget_ms=LONG)
+        assert (unowned.outcome, unowned.record) == (Outcome.HELD, before)
+        policy = await table.set_policy(C1, "another-uid", "{}")
+        assert policy.outcome is Outcome.STALE
+        gone = await table.delete(C1, before.uid)
+        assert (gone.outcome, gone.record) == (Outcome.WRONG_STATE, before)
+        assert await table.read(C1) == before
+        done(await table.release(before.fence(), reason="", failed=False))
+        assert (await table.delete(C1, before.uid)).is_done
 
 
 async def test_right_fence_in_a_wrong_state_says_so(table: Table) -> None:

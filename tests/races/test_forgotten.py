@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from lifecycle.messages import Here, SuspendAsk
 from placement.connect import connect
 from placement.errors import PlacementError
+from placement.listing import Listing
 from placement.model import ActorId, ActorRecord, ActorState
 from placement.table import Table
 from tests.lifecycle.host.fakes import TEMPLATE, TTL_S, TestWorker, World, soon
@@ -235,3 +236,24 @@ async def test_a_claim_under_a_new_history_waits_no_longer_than_a_lease(
         assert await awake(two, other) is not None
         assert asyncio.get_running_loop().time() - began < 4 * TTL_S
         assert await awake(two, actor) is not None
+
+
+async def test_r22_a_listing_goes_on_through_a_failover(pair: Failover, world: World) -> None:
+    """What was there before is told once, on whichever server its page was read."""
+    actors = [await world.create(f"c{n:03}") for n in range(30)]
+    listing = Listing(world.redis)
+    page, cursor = await listing.list("demo", limit=10)
+    seen = [record.actor for record in page]
+    await pair.forget_from_here()
+    await world.create("d-forgotten")
+    await pair.fail_over()
+    deadline = soon()
+    while cursor is not None:
+        try:
+            page, cursor = await listing.list("demo", cursor=cursor, limit=10)
+        except PlacementError:
+            assert asyncio.get_running_loop().time() < deadline
+            await asyncio.sleep(0.01)
+        else:
+            seen += [record.actor for record in page]
+    assert seen == actors

@@ -239,6 +239,13 @@ binds:
       matches: [{{path: {{pathPrefix: /llm}}}}]
       policies: {{urlRewrite: {{authority: {{full: llm.test}}, path: {{prefix: /}}}}}}
       {backend}
+llm:
+  models:
+  - name: smart
+    provider: openAI
+    params: {{model: fake-1, baseUrl: "https://127.0.0.1:{made.port}/v1",
+             apiKey: {{file: "{secret}"}}}}
+    {tls}
 rouse:
   credentials:
   - name: git

@@ -3,6 +3,7 @@ clear word at the right place within its time, loses nothing, and ends with its 
 
 import contextlib
 import hashlib
+import json
 import signal
 import socket
 import subprocess
@@ -160,6 +161,28 @@ def test_redis_killed_for_longer_than_a_lease_costs_no_memory_and_no_file(pair: 
     assert gateway.get("dozing").json()["file"] == 2
     assert gateway.get("never-seen").json()["file"] == 1
     assert pair.worker.metric("rouse_fenced_total") == fenced + 1
+
+
+def test_p1_p2_after_redis_lost_everything_sleepers_are_made_anew_from_the_store(
+    pair: Pair,
+) -> None:
+    gateway = pair.gateway
+    for turn in (1, 2):
+        assert gateway.get("dreaming").json()["file"] == turn
+        pair.suspend("dreaming")
+    assert gateway.get("working").json()["ram"] == 1
+    before = gateway.actor("dreaming")
+    assert pair.table.call("FLUSHALL") == "+OK"
+    apply_counter(gateway, "demo")
+    done = gateway.cli("actor", "rebuild", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["rebuilt"] >= 1 and told["unreadable"] == 0
+    assert gateway.get("dreaming").json()["file"] == 3
+    after = gateway.actor("dreaming")
+    assert after["uid"] == before["uid"] and after["epoch"] > before["epoch"]
+    # Its worker wrote back what ran, with its memory; nothing was rebuilt over it.
+    assert gateway.get("working").json()["ram"] == 2
 
 
 # The snapshot store -----------------------------------------------------------------------------

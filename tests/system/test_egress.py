@@ -149,6 +149,22 @@ def test_openai_sdk_plain_and_streamed(boxed: Actor) -> None:
     assert calls[0]["actor"] == "bubblewrap/a1" and calls[0]["output_tokens"] == 3
 
 
+def test_openai_sdk_asks_for_a_model_by_the_policys_name_for_it(boxed: Actor) -> None:
+    out = boxed.python("""
+        import os
+        from openai import NotFoundError, OpenAI
+        client = OpenAI(base_url=os.environ["ROUSE_EGRESS_URL"] + "/v1", api_key="none")
+        print([each.id for each in client.models.list()])
+        ask = dict(messages=[{"role": "user", "content": "count"}])
+        print(client.chat.completions.create(model="smart", **ask).choices[0].message.content)
+        try:
+            client.chat.completions.create(model="dumb", **ask)
+        except NotFoundError as error:
+            print(error.code)
+    """)
+    assert out == f"['smart']\n{' '.join(WORDS)}\nmodel_not_found\n"
+
+
 def test_git_clone_with_a_placeholder_in_basic(boxed: Actor) -> None:
     _need("git")
     url = f"https://x-token:{PLACEHOLDER}@git.test/repo.git"

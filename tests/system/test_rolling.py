@@ -1,5 +1,6 @@
 """A rolling restart of everything under load, as an upgrade does it: no request fails."""
 
+import http.client
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +46,32 @@ def test_a10_a18_r25_a_rolling_restart_of_all_workers_and_gateways_fails_no_requ
     load.check(gateways[0])
     acked = sum(map(len, load.acked.values()))
     print(f"{acked} records over four restarts, {len(load.failed)} failed")  # noqa: T201
+
+
+def broken_off(error: Exception) -> bool:
+    """What the client of a server that is killed sees."""
+    return isinstance(error, OSError | http.client.HTTPException)
+
+
+def test_a18_a_gateway_that_is_killed_fails_only_what_was_on_it(
+    roles: tuple[tuple[Process, Process], tuple[Process, Process]],
+) -> None:
+    _, (killed, other) = roles
+    there = Load(gateways=(killed,), names=names_of("on-it", 3), forgives=broken_off)
+    elsewhere = Load(gateways=(other,), names=names_of("not-on-it", 3))
+    with there.running(), elsewhere.running():
+        for _ in range(2):
+            there.goes_on()
+            elsewhere.goes_on()
+            killed.kill()
+            elsewhere.goes_on()
+            killed.start().ready()
+    elsewhere.check(other)
+    assert there.failed == []
+    for name, acked in there.acked.items():
+        # One that was on it may have been carried out, without an answer; each of them once.
+        kept = other.get(name, "/records").body.decode().split()
+        assert set(acked) <= set(kept) and len(kept) == len(set(kept))
 
 
 def test_r12_a_drain_hands_an_actor_over_as_it_is_now_to_the_request_that_waits(

@@ -273,7 +273,7 @@ class Connect(Enum):
 class Budget:
     name: str
     unit: str
-    """`USD` or `Tokens`."""
+    """`USD` or `Tokens` of LLM calls, or `Requests` of any kind."""
     amount: float
     window_s: float
     blocks: bool

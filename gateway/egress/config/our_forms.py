@@ -59,7 +59,7 @@ class OurCredentialForm(Form, frozen=True, kw_only=True, rename={"source": "from
 
 
 class LimitForm(Form, frozen=True, kw_only=True):
-    unit: Literal["USD", "Tokens"]
+    unit: Literal["USD", "Tokens", "Requests"]
     amount: float
 
 

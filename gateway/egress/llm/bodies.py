@@ -3,7 +3,6 @@
 A body that nothing is to be changed in stays as it came, byte for byte.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -14,54 +13,90 @@ from gateway.egress.config.model import Ai
 from gateway.egress.refusals import Refusal, Refused
 
 LARGEST = 8 * 1024 * 1024
+LARGEST_COMPUTED = 512 * 1024
 _BYTES_PER_TOKEN = 4
+_MOST_FIELDS = 256
+_LONGEST_READ = 4096
+
+Body = dict[str, msgspec.Raw]
 
 
-def read(ask: Ask) -> dict[str, Any]:
-    """The body as JSON. Raises Refusal."""
+class _Key(str):
+    """So that fields can be counted while they are read."""
+
+
+def read(ask: Ask) -> Body:
+    """The body as JSON, of which only the outermost fields are looked at: what is inside of them
+    may be made to cost much, and is nobody's business. Raises Refusal."""
     if ask.headers.get("content-encoding", "identity") != "identity":
         raise Refusal(Refused.INVALID_REQUEST_BODY, "it is compressed: send it as it is")
+    count = 0
+
+    def counted(_wanted: type, given: object) -> _Key:
+        nonlocal count
+        count += 1
+        if count > _MOST_FIELDS:
+            raise ValueError("too many fields")
+        return _Key(given)
+
     try:
-        found = msgspec.json.decode(ask.body or b"")
+        found = msgspec.json.decode(ask.body or b"", type=dict[_Key, msgspec.Raw], dec_hook=counted)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Refusal(Refused.INVALID_REQUEST_BODY, "") from None
-    if not isinstance(found, dict):
-        raise Refusal(Refused.INVALID_REQUEST_BODY, "it is no object")
-    return found
+    return {str(name): value for name, value in found.items()}
 
 
-def model_of(body: Mapping[str, Any]) -> str:
+def model_of(body: Body) -> str:
     """Raises Refusal."""
-    model = body.get("model")
+    model = _plain(body.get("model"))
     if not isinstance(model, str) or not model:
         raise Refusal(Refused.MISSING_MODEL, "")
     return model[:256]
 
 
-def changed(ai: Ai, kind: str, body: dict[str, Any], ask: Ask) -> dict[str, Any]:
+def _plain(raw: msgspec.Raw | None) -> Any:  # JSON is whatever it is
+    if raw is None or len(raw) > _LONGEST_READ:
+        return None
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _raw(value: object) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
+def changed(ai: Ai, kind: str, body: Body, ask: Ask) -> Body:
     """With the policy's overrides, computed fields, defaults, model; and asked to tell its usage
-    where it is a stream that would not."""
-    made = {**body, **dict(ai.overrides)}
-    ask.said["llmRequest"] = body
+    where it is a stream that would not. Raises Refusal."""
+    made = {**body, **{name: _raw(value) for name, value in ai.overrides}}
+    if ai.computed:
+        _compute(ai, made, ask)
+    for name, value in ai.defaults:
+        if name not in made:
+            made[name] = _raw(value)
+    if ai.model is not None:
+        made["model"] = _raw(ai.model)
+    elif ai.aliases and isinstance(model := _plain(made.get("model")), str):
+        made["model"] = _raw(alias(ai, model))
+    if kind == "completions" and _plain(made.get("stream")) is True:
+        options = _plain(made.get("stream_options")) or {}
+        if isinstance(options, dict) and "include_usage" not in options:
+            made["stream_options"] = _raw({**options, "include_usage": True})
+    return made
+
+
+def _compute(ai: Ai, made: Body, ask: Ask) -> None:
+    """Raises Refusal: the whole body is made into objects for this, so it may not be any size."""
+    if len(ask.body or b"") > LARGEST_COMPUTED:
+        raise Refusal(Refused.REQUEST_BODY_TOO_LARGE, f"{LARGEST_COMPUTED >> 10} KiB are computed")
+    ask.said["llmRequest"] = msgspec.json.decode(ask.body or b"{}")
     for name, expression in ai.computed:
         try:
-            made[name] = expression.compute(ask)
+            made[name] = _raw(expression.compute(ask))
         except CelFailed:
             made.pop(name, None)
-    for name, value in ai.defaults:
-        made.setdefault(name, value)
-    model = made.get("model")
-    if ai.model is not None:
-        made["model"] = ai.model
-    elif isinstance(model, str):
-        made["model"] = alias(ai, model)
-    if kind == "completions" and made.get("stream") is True:
-        options = made.get("stream_options")
-        if options is None:
-            made["stream_options"] = {"include_usage": True}
-        elif isinstance(options, dict) and "include_usage" not in options:
-            made["stream_options"] = {**options, "include_usage": True}
-    return made
 
 
 def alias(ai: Ai, model: str) -> str:
@@ -87,5 +122,5 @@ def estimated(body: bytes) -> int:
     return max(1, len(body) // _BYTES_PER_TOKEN)
 
 
-def written(body: Mapping[str, Any]) -> bytes:
+def written(body: Body) -> bytes:
     return msgspec.json.encode(body)

@@ -20,6 +20,7 @@ from gateway.egress.refusals import Refusal, Refused
 
 log = logging.getLogger(__name__)
 
+REQUESTS = "Requests"
 _MOST_MODELS = 200
 _MOST_LABELLED = 1000
 """An actor must not make as many series as it likes."""
@@ -41,26 +42,32 @@ class Metering:
     def __repr__(self) -> str:
         return f"<Metering {sum(self._tokens.values())} tokens of {len(self._models)} models>"
 
-    async def check(self, document: Document, ask: Ask) -> None:
-        """Before the call. Raises Refusal."""
+    async def check(self, document: Document, ask: Ask, call: Call | None) -> None:
+        """Before the request, of which the requests' own budgets count one. Raises Refusal."""
         for budget in _budgets_of(document, ask):
-            if not budget.blocks:
+            if budget.unit != REQUESTS and call is None:
                 continue
-            if self._ledger is None:
-                raise Refusal(Refused.STOPPING, f"budget {budget.name}: there is no ledger")
-            try:
-                spent = await self._ledger.spent(key_of(budget, ask.actor), budget.window_s)
-            except BudgetsAway as error:
-                raise Refusal(
-                    Refused.STOPPING, f"budget {budget.name} can't be read now ({error})"
-                ) from error
-            if spent >= budget.amount:
-                raise Refusal(
-                    Refused.BUDGET,
-                    f"{budget.name}: {spent:.6g} of {budget.amount:g} {budget.unit} used in the "
-                    f"last {budget.window_s:g} s by this {budget.per}",
-                    headers=(("retry-after", str(max(1, int(budget.window_s / 60)))),),
-                )
+            if budget.blocks:
+                await self._check(budget, ask)
+            if budget.unit == REQUESTS:
+                await self._add(budget, ask, 1.0)
+
+    async def _check(self, budget: Budget, ask: Ask) -> None:
+        if self._ledger is None:
+            raise Refusal(Refused.STOPPING, f"budget {budget.name}: there is no ledger")
+        try:
+            spent = await self._ledger.spent(key_of(budget, ask.actor), budget.window_s)
+        except BudgetsAway as error:
+            raise Refusal(
+                Refused.STOPPING, f"budget {budget.name} can't be read now ({error})"
+            ) from error
+        if spent >= budget.amount:
+            raise Refusal(
+                Refused.RATE if budget.unit == REQUESTS else Refused.BUDGET,
+                f"{budget.name}: {spent:.6g} of {budget.amount:g} {budget.unit} used in the "
+                f"last {budget.window_s:g} s by this {budget.per}",
+                headers=(("retry-after", str(max(1, int(budget.window_s / 60)))),),
+            )
 
     def label(self, wanted: Metrics, decision: str, ask: Ask) -> None:
         """A call, with the labels that its document adds. An expression that fails is empty."""
@@ -107,16 +114,20 @@ class Metering:
     ) -> None:
         """After it. A charge that the store does not take is lost, and said."""
         for budget in _budgets_of(document, ask):
-            amount = float(usage.total) if budget.unit == "Tokens" else float(cost or 0)
-            if not amount or self._ledger is None:
-                continue
-            try:
-                await self._ledger.add(key_of(budget, ask.actor), budget.window_s, amount)
-            except BudgetsAway as error:
-                log.warning(
-                    "budget not charged",
-                    extra={"budget": budget.name, "amount": amount, "why": str(error)},
-                )
+            if budget.unit != REQUESTS:
+                amount = float(usage.total) if budget.unit == "Tokens" else float(cost or 0)
+                await self._add(budget, ask, amount)
+
+    async def _add(self, budget: Budget, ask: Ask, amount: float) -> None:
+        if not amount or self._ledger is None:
+            return
+        try:
+            await self._ledger.add(key_of(budget, ask.actor), budget.window_s, amount)
+        except BudgetsAway as error:
+            log.warning(
+                "budget not charged",
+                extra={"budget": budget.name, "amount": amount, "why": str(error)},
+            )
 
     def read(self) -> Iterator[Metric]:
         names = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_response_model")
@@ -149,6 +160,11 @@ class Metering:
                 values = dict(key)
                 calls.add_metric([values.get(name, "") for name in added], number)
             yield calls
+
+
+def is_budgeted(document: Document, call: Call | None) -> bool:
+    """Has a store to be asked before such a request?"""
+    return any(call is not None or each.unit == REQUESTS for each in document.budgets)
 
 
 def _budgets_of(document: Document, ask: Ask) -> Iterator[Budget]:

@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from lifecycle.errors import StartFailed
+from lifecycle.snapshots.newest import Kept
 from placement.model import ActorId
 from tests.gateway.cli.conftest import Shell
 from tests.gateway.control.serving import TOKENS
@@ -174,3 +175,24 @@ async def test_a_token_stands_alone_for_a_shell_and_whole_for_a_program(rouse: S
     whole = (await rouse("actor", "token", "c1", "-n", "demo", "-o", "json")).json
     assert set(whole) == {"namespace", "name", "token", "expires"}
     assert "duration" in (await rouse("actor", "token", "c1", "--expires", "x", code=2)).err
+
+
+async def test_records_that_were_lost_are_made_anew_from_the_store(rouse: Shell) -> None:
+    rouse.fleet.leases.ttl_s = 0.01
+    rouse.fleet.kept = [
+        Kept(
+            actor=ActorId(ns, "c1"),
+            uid=f"{n:016x}",
+            epoch=4,
+            snapshot="4-snapshot",
+            template="counter",
+            saved_ms=1_763_930_000_000,
+        )
+        for n, ns in enumerate(("demo", "other"))
+    ]
+    done = (await rouse("actor", "rebuild", "-n", "demo", "-o", "json")).json
+    assert done == {"rebuilt": 1, "present": 0, "older": 0, "unreadable": 0}
+    lines = (await rouse("actor", "rebuild")).out.splitlines()
+    assert lines[1].split() == ["1", "1", "0", "0"]
+    record = await rouse.fleet.actions.record(ActorId("demo", "c1"))
+    assert (record.snapshot, record.template) == ("4-snapshot", "counter") and record.epoch > 4

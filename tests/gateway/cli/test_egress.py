@@ -62,3 +62,38 @@ def test_the_log_is_shown_by_actor(tmp_path: Path, capsys: pytest.CaptureFixture
     assert _run("log", "--data", str(tmp_path), "--actor", "demo/c1", "--denied") == 0
     assert capsys.readouterr().out == "t demo/c1 deny 0 GET h:443  \n"
     assert _run("log", "--data", str(tmp_path / "none")) == 1
+
+
+KEYED = """binds:
+- port: 8080
+  listeners:
+  - routes:
+    - policies: {apiKey: {keys: [{key: sk-a, metadata: {team: red}}]},
+        authorization: {rules: ['json(request.body).ok']}, retry: {attempts: 2, codes: [503]}}
+      backends: [{host: "h.test:80"}]
+"""
+
+
+def test_what_lets_strangers_pass_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "e.yaml").write_text(KEYED)
+    assert _validate(tmp_path / "e.yaml") == 0
+    out = capsys.readouterr().out
+    assert "warning: binds[0].listeners[0].routes[0].policies.apiKey: mode optional" in out
+
+
+def test_a_call_is_explained_with_its_fields_and_body(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "e.yaml").write_text(KEYED)
+    asked = ("-f", str(tmp_path / "e.yaml"), "--actor", "demo/c1", "http://egress.internal/")
+    fields = ("-H", "Authorization: Bearer sk-a", "-d", '{"ok": true}')
+    assert _run("check", *asked, *fields) == 0
+    out = capsys.readouterr().out
+    assert "caller is known by apiKey: team" in out and "tried 3 times, on 503" in out
+    assert "sk-a" not in out
+    assert _run("check", *asked, "-H", "Authorization: Bearer no", "-d", "{}") == 1
+    assert "invalid credentials" in capsys.readouterr().out
+    assert _run("check", *asked, "-d", '{"ok": false}') == 1
+    assert _run("check", *asked, "-H", "nonsense") == 2

@@ -71,11 +71,33 @@ async def test_a_backend_has_its_own_deadline(tmp_path: Path) -> None:
             assert status == 504 and body.startswith(b"upstream call timeout\n")
 
 
-async def test_http2_is_tried_first_where_it_is_said(tmp_path: Path) -> None:
-    async with http2_origin(tmp_path, lambda stream: stream.answer(body=b"two")) as out:
+@pytest.mark.parametrize(("group", "status"), [("P-384", 200), ("P-256", 503)])
+async def test_keys_are_exchanged_over_the_group_that_is_said(
+    tmp_path: Path, group: str, status: int
+) -> None:
+    async with origin(tmp_path, curve="secp384r1") as out:
         text = intercept(out.port, out.ca).replace(
-            "policies: {backendTLS", "policies: {http: {version: HTTP/2.0}, backendTLS"
+            "hostname: api.test}", f"hostname: api.test, keyExchangeGroups: [{group}]}}"
         )
+        async with running(tmp_path, text) as world:
+            talk = await world.connect("api.test:443")
+            await talk.tls(world.client_tls(), "api.test")
+            talk.say("GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")
+            assert (await talk.whole())[0] == status
+            talk.close()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("policies: {backendTLS", "policies: {http: {version: HTTP/2.0}, backendTLS"),
+        ("hostname: api.test}", "hostname: api.test, alpn: [h2, http/1.1]}"),
+    ],
+)
+async def test_http2_is_tried_first_where_it_is_said(tmp_path: Path, old: str, new: str) -> None:
+    async with http2_origin(tmp_path, lambda stream: stream.answer(body=b"two")) as out:
+        text = intercept(out.port, out.ca).replace(old, new)
+        assert new in text
         async with running(tmp_path, text) as world:
             talk = await world.connect("api.test:443")
             await talk.tls(world.client_tls(), "api.test")

@@ -4,6 +4,7 @@ import pytest
 
 from gateway.egress.ask import Ask
 from gateway.egress.forwarding import Forward, names
+from gateway.egress.metering.usage import Call, Operation
 from gateway.egress.refusals import Refusal, Refused
 from tests.gateway.egress.documents import ask, decided, decider, http
 
@@ -61,3 +62,14 @@ def test_another_port_may_be_written_alone() -> None:
 def test_only_an_address_is_named_by_being_written() -> None:
     assert names(("10.0.0.1",), "10.0.0.1") and names(("::1",), "::1")
     assert not names(("a.com",), "a.com") and not names(("*.com",), "a.com")
+
+
+def test_a_call_of_a_provider_is_counted_wherever_its_path_leads() -> None:
+    routes = "policies: {ai: {routes: {/chat: completions}}}"
+    backend = f"{{ai: {{name: o, provider: {{openAI: {{}}}}, {routes}}}}}"
+    made = ask("a.com", "/chat", method="POST")
+    made.body = b'{"model": "m"}'
+    assert _sent(f"[{{backends: [{backend}]}}]", made).call == Call(
+        operation=Operation.CHAT, provider="openai"
+    )
+    assert _sent("[{backends: [{host: 'h:1'}]}]", ask("a.com", "/chat", method="POST")).call is None

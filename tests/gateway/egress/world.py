@@ -215,9 +215,12 @@ async def origin(
     *,
     names: tuple[str, ...] = ("api.test", "127.0.0.1", "*.wild.test"),
     tls: bool = True,
+    curve: str | None = None,
 ) -> AsyncIterator[Origin]:
     ca = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if curve is not None:
+        context.set_ecdh_curve(curve)
     ca.issue_cert(*names).configure_cert(context)
     path = tmp_path / "origin-ca.pem"
     ca.cert_pem.write_to_path(str(path))

@@ -14,7 +14,9 @@ from lifecycle.snapshots.packs import (
     Packer,
     PackReader,
     Parcel,
+    Span,
     shareable,
+    spans,
 )
 from lifecycle.snapshots.seal import HEAD_BYTES, Damaged
 
@@ -73,8 +75,30 @@ def test_what_is_in_a_pack_can_be_read_from_it() -> None:
         made.add(chunk(n))
     parcel = parcel_of(made)
     manifest = manifest_of(made)
-    reader = PackReader(KEYS, parcel.key, manifest.packs[0], parcel.body)
+    reader = PackReader(KEYS, parcel.key, Span.whole(manifest.packs[0]), parcel.body)
     assert [reader.chunk(c) for c in manifest.chunks] == [chunk(n) for n in range(4)]
+
+
+@pytest.mark.parametrize("limit", [1, CHUNK_BYTES * 2, CHUNK_BYTES * 99])
+def test_a_pack_can_be_read_in_parts_that_hold_what_is_wanted(limit: int) -> None:
+    made = packer()
+    for n in range(6):
+        made.add(chunk(n))
+    parcel = parcel_of(made)
+    chunks = manifest_of(made).chunks
+    wanted = [chunks[n] for n in (5, 1, 2)]
+    parts = spans(wanted, limit)
+    assert parts[0].start == 0 and all(part.end <= len(parcel.body) for part in parts)
+    head = parcel.body[:HEAD_BYTES]
+    readers = [
+        PackReader(KEYS, parcel.key, part, parcel.body[part.start : part.end], head)
+        for part in parts
+    ]
+    for each, n in zip(wanted, (5, 1, 2), strict=True):
+        (reader,) = [reader for reader in readers if reader.has(each)]
+        assert reader.pages(each) == chunk(n)
+    with pytest.raises(Damaged, match="instead of"):
+        PackReader(KEYS, parcel.key, parts[-1], b"", head)
 
 
 def test_a_pack_is_bounded() -> None:
@@ -101,7 +125,10 @@ def test_a_child_names_its_parents_packs_and_writes_only_what_is_new() -> None:
     assert len(parcel.body) < 2 * CHUNK_BYTES
     readers = {
         HOME.pack(pack.name): PackReader(
-            KEYS, HOME.pack(pack.name), pack, {body.key: body, parcel.key: parcel}[key].body
+            KEYS,
+            HOME.pack(pack.name),
+            Span.whole(pack),
+            {body.key: body, parcel.key: parcel}[key].body,
         )
         for pack in manifest.packs
         for key in [HOME.pack(pack.name)]
@@ -150,7 +177,7 @@ def test_a_damaged_pack_is_refused_by_name(place: str) -> None:
     else:
         first = Chunk(second.id, *[getattr(first, f) for f in Chunk.__struct_fields__[1:]])
     with pytest.raises(Damaged, match=parcel.key):
-        PackReader(KEYS, parcel.key, pack, bytes(body)).chunk(first)
+        PackReader(KEYS, parcel.key, Span.whole(pack), bytes(body)).pages(first)
 
 
 def test_many_small_packs_are_gathered_so_that_a_wake_reads_few() -> None:

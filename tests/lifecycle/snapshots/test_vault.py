@@ -639,3 +639,26 @@ async def test_a_damaged_page_is_refused_and_nothing_is_restored(bench: Bench) -
     with pytest.raises(SnapshotRefused):
         await bench.vault.restore("demo", "u-1", saved.id, {"/data": place / "data"}, memory=memory)
     assert not place.exists() or os.listdir(place) == []
+
+
+async def test_memory_in_many_parts_is_whole_or_refused_by_name(bench: Bench) -> None:
+    plant(bench.where / "data", {"file": BIG})
+    image = draw(bench.where / "image", seed=5, pages=6000)
+    roots = {"/data": bench.where / "data"}
+    saved = await bench.vault.save(owner(), roots, parent=None, image=image)
+    memory = Memory(directory=bench.where / "out" / "image", offers=TERMS)
+    out = {"/data": bench.where / "out" / "data"}
+    bench.store.calls.clear()
+    await bench.vault.restore("demo", "u-1", saved.id, out, memory=memory)
+    assert bench.store.calls.count("read") > 5
+    assert (memory.directory / "pages.img").read_bytes() == (image / "pages.img").read_bytes()
+    assert facts(out["/data"]) == facts(bench.where / "data")
+    pack = max((bench.where / "store" / "demo/u-1/p").iterdir(), key=lambda p: p.stat().st_size)
+    good = pack.read_bytes()
+    for bad in (good[:14] + b"!" + good[15:], good[:-1000], good[:9_000_000] + b"!" * 9_000_000):
+        pack.write_bytes(bad[: len(good)])
+        memory = Memory(directory=bench.where / "again" / "image", offers=TERMS)
+        again = {"/data": bench.where / "again" / "data"}
+        with pytest.raises(SnapshotRefused, match=saved.id):
+            await bench.vault.restore("demo", "u-1", saved.id, again, memory=memory)
+        assert not memory.directory.exists() and not again["/data"].exists()

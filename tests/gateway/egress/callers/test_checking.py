@@ -188,3 +188,34 @@ routes:
             assert (await send(world, "GET", "/"))[0] == 401
             assert (await send(world, "GET", "/", "Authorization: Bearer sk-a"))[0] == 200
             assert (await send(world, "GET", "/no", "Authorization: Bearer sk-a"))[0] == 403
+
+
+async def test_passwords_may_stand_in_another_field(tmp_path: Path) -> None:
+    rules = f'basicAuth: {{mode: strict, htpasswd: "{HTPASSWD}", authorizationLocation: '
+    rules += '{header: {name: x-user, prefix: "Basic "}}}'
+    async with origin(tmp_path, tls=False) as out:
+        async with running(tmp_path, behind(out.port, rules)) as world:
+            shown = _basic("ann:pw").replace("Authorization", "X-User")
+            assert (await send(world, "GET", "/", shown, "Authorization: mine"))[0] == 200
+            assert out.header("x-user") is None and out.header("authorization") == "mine"
+
+
+async def test_keys_of_an_issuer_may_be_a_file_that_changes(tmp_path: Path) -> None:
+    one, two = Issuer("https://i.test"), Issuer("https://i.test")
+    keys = tmp_path / "jwks"
+    keys.write_text(one.jwks)
+    rules = f'jwtAuth: {{mode: strict, issuer: "https://i.test", jwks: {{file: "{keys}"}}}}'
+    async with origin(tmp_path, tls=False) as out:
+        async with running(tmp_path, behind(out.port, rules)) as world:
+
+            async def ask(issuer: Issuer) -> int:
+                field = f"Authorization: Bearer {issuer.token(sub='a')}"
+                return (await send(world, "GET", "/", field))[0]
+
+            assert [await ask(one), await ask(two)] == [200, 401]
+            keys.write_text(two.jwks + " ")
+            world.proxy.parts.secrets.look()
+            assert [await ask(one), await ask(two)] == [401, 200]
+            keys.write_text("broken")
+            world.proxy.parts.secrets.look()
+            assert await ask(two) == 200

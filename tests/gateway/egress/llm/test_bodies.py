@@ -1,5 +1,6 @@
 """Bodies of LLM requests: what the policy makes of them, in which order."""
 
+import json
 from typing import Any
 
 import pytest
@@ -12,7 +13,11 @@ from tests.gateway.egress.documents import ask
 
 
 def _changed(ai: Ai, **body: Any) -> dict[str, Any]:
-    return bodies.changed(ai, "completions", body, ask())
+    asked = ask()
+    asked.body = json.dumps(body).encode()
+    made = bodies.changed(ai, "completions", bodies.read(asked), asked)
+    found: dict[str, Any] = json.loads(bodies.written(made))
+    return found
 
 
 def test_overrides_then_computed_then_defaults() -> None:
@@ -66,3 +71,22 @@ def test_a_key_opens_names_and_patterns() -> None:
         with pytest.raises(Refusal):
             bodies.check_allowed(asked, model)
     assert bodies.estimated(b"x" * 400) == 100
+
+
+def test_a_body_has_a_bounded_number_of_fields() -> None:
+    """Each one costs, and everybody else waits meanwhile; what is inside of one costs nothing."""
+    asked = ask()
+    asked.body = b'{"model":"m","a":[' + b",".join([b'{"k":1}'] * 100_000) + b"]}"
+    assert bodies.model_of(bodies.read(asked)) == "m" and len(bodies.read(asked)) == 2
+    asked.body = b"{" + b",".join(b'"k%d":1' % number for number in range(257)) + b"}"
+    with pytest.raises(Refusal):
+        bodies.read(asked)
+
+
+def test_what_is_computed_over_has_a_bound() -> None:
+    asked = ask()
+    asked.body = b'{"a": "' + b"x" * bodies.LARGEST_COMPUTED + b'"}'
+    ai = Ai(provider="x", computed=(("b", Expression("llmRequest.a", "h")),))
+    with pytest.raises(Refusal) as caught:
+        bodies.changed(ai, "completions", bodies.read(asked), asked)
+    assert caught.value.what is Refused.REQUEST_BODY_TOO_LARGE

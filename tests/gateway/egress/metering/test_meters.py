@@ -8,7 +8,7 @@ from gateway.egress.metering.meters import Metering
 from gateway.egress.metering.usage import Call, Operation, Usage
 from tests.gateway.egress.documents import ask, document
 from tests.gateway.egress.metering.test_tap import STREAM
-from tests.gateway.egress.world import Talk, intercept, origin, running
+from tests.gateway.egress.world import Talk, behind, intercept, origin, running, send
 
 BUDGET = """
 rouse:
@@ -113,3 +113,25 @@ def test_labels_of_a_document_are_bounded() -> None:
     metering.count(call, Usage(model="m", input=1), None, removed=made.removed)
     (tokens,) = [each for each in metering.read() if each.name == "gen_ai_client_token_usage"]
     assert not tokens.samples
+
+
+async def test_a_limit_of_requests_holds_across_workers(tmp_path: Path) -> None:
+    """Two proxies with one ledger, as two workers have one Redis."""
+    book = _Book()
+    more = """rouse: {budgets: [{name: calls, limit: {unit: Requests, amount: 3},
+        window: {rolling: 60s}}]}"""
+    async with origin(tmp_path, tls=False) as out:
+        text = behind(out.port, "", more=more)
+        async with (
+            running(tmp_path, text, ledger=book) as one,
+            running(tmp_path, text, ledger=book) as two,
+        ):
+            for world in (one, two, one):
+                assert (await send(world, "GET", "/"))[0] == 200
+            for world in (one, two):
+                status, head, body = await send(world, "GET", "/")
+                assert status == 429 and body.startswith(b"rate limit exceeded\n")
+                assert b"retry-after: 1\r\n" in head
+            assert len(out.seen) == 3
+            book.away = True
+            assert (await send(two, "GET", "/"))[0] == 503

@@ -1,0 +1,3 @@
+module rouse.dev/guest
+
+go 1.21
