@@ -15,6 +15,8 @@ import dns.rdatatype
 import dns.rrset
 
 _TTL_S = 60
+_PER_S = 500.0
+"""Answers; more are dropped unread, or an actor could keep the worker busy with small datagrams."""
 _LONGEST = 512
 """Of a question by UDP (RFC 1035, section 4.2.1); with EDNS too there is nothing longer to ask."""
 
@@ -45,6 +47,7 @@ def answer(question: bytes, address: str) -> bytes | None:
 class NameServer(asyncio.DatagramProtocol):
     def __init__(self, address: str) -> None:
         self._address = address
+        self._left, self._seen_at = _PER_S, 0.0
         self._transport: asyncio.DatagramTransport | None = None
 
     def __repr__(self) -> str:
@@ -55,6 +58,16 @@ class NameServer(asyncio.DatagramProtocol):
         self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if self._transport is None or not self._may_answer(asyncio.get_running_loop().time()):
+            return
         found = answer(data, self._address)
-        if found is not None and self._transport is not None:
+        if found is not None:
             self._transport.sendto(found, addr)
+
+    def _may_answer(self, now: float) -> bool:
+        self._left = min(_PER_S, self._left + (now - self._seen_at) * _PER_S)
+        self._seen_at = now
+        if self._left < 1.0:
+            return False
+        self._left -= 1.0
+        return True

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from typing import Any
 
 import dns.flags
 import dns.message
@@ -9,6 +10,7 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 
+from gateway.egress import nameserver
 from gateway.egress.nameserver import NameServer, answer
 
 HERE = "127.209.0.1"
@@ -49,6 +51,21 @@ def test_what_is_no_question_gets_no_answer(nonsense: bytes) -> None:
 def test_an_answer_is_not_answered() -> None:
     reply = dns.message.make_response(dns.message.make_query("a.test", "A"))
     assert answer(reply.to_wire(), HERE) is None
+
+
+async def test_most_of_a_flood_is_dropped_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nameserver, "_PER_S", 1.0)
+    server = NameServer(HERE)
+    sent: list[bytes] = []
+
+    class Transport(asyncio.DatagramTransport):
+        def sendto(self, data: Any, addr: Any = None) -> None:
+            sent.append(data)
+
+    server.connection_made(Transport())
+    for _ in range(100):
+        server.datagram_received(dns.message.make_query("a.test", "A").to_wire(), ("127.0.0.1", 1))
+    assert 1 <= len(sent) < 50
 
 
 async def test_it_answers_by_udp_and_lives_on_after_nonsense() -> None:
