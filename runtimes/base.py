@@ -135,8 +135,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     def has_own_network(self) -> bool:
         return self.netns_pid is not None or self.netns_path is not None
 
-    def open_socket(self) -> socket.socket:
-        """A non-blocking, unconnected TCP socket in the right network namespace.
+    def open_socket(self, kind: int = socket.SOCK_STREAM) -> socket.socket:
+        """A non-blocking, unconnected TCP (or UDP) socket in the right network namespace.
 
         Never blocks, so the event loop may call it. Raises OSError when the sandbox is gone.
         """
@@ -144,12 +144,13 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         from runtimes.netns import socket_at, socket_in
 
         if self.netns_path is not None:
-            made = socket_at(self.netns_path, self.netns)
+            made = socket_at(self.netns_path, self.netns, kind)
         elif self.netns_pid is not None:
-            made = socket_in(self.netns_pid, self.netns)
+            made = socket_in(self.netns_pid, self.netns, kind)
         else:
-            made = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            made = socket.socket(socket.AF_INET, kind | socket.SOCK_NONBLOCK)
+        if kind == socket.SOCK_STREAM:
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return made
 
 

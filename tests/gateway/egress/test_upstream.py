@@ -64,6 +64,24 @@ async def test_another_name_is_not_believed(tmp_path: Path, wrong: str) -> None:
         await _is_refused(tmp_path, text, out)
 
 
+@pytest.mark.parametrize(
+    ("name", "is_good"), [("a.wild.test", True), ("a.b.wild.test", False), ("wild.test", False)]
+)
+async def test_a_wildcard_is_believed_for_one_label(
+    tmp_path: Path, name: str, is_good: bool
+) -> None:
+    async with origin(tmp_path) as out:
+        text = intercept(out.port, out.ca).replace("hostname: api.test", f"hostname: {name}")
+        if not is_good:
+            await _is_refused(tmp_path, text, out)
+            return
+        async with running(tmp_path, text) as world:
+            talk = await world.connect("api.test:443")
+            await talk.tls(world.client_tls(), "api.test")
+            talk.say("GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")
+            assert (await talk.whole())[0] == 200
+
+
 async def test_another_ca_is_not_believed(tmp_path: Path) -> None:
     async with origin(tmp_path) as out:
         trustme.CA().cert_pem.write_to_path(str(tmp_path / "other.pem"))
