@@ -138,7 +138,8 @@ def _template(document: TemplateDocument) -> Template:
         runtime=RuntimeClass(spec.runtime.class_) if spec.runtime.class_ != "auto" else "auto",
         requires=_requires(spec),
         labels=spec.runtime.labels,
-        command=_command(spec.command),
+        image=_image(spec.image),
+        command=_command(spec.command, has_image=spec.image is not None),
         preload=_preload(spec),
         working_dir=_working_dir(spec.working_dir),
         env=_env(spec.env),
@@ -169,7 +170,11 @@ def _label(text: str, path: str) -> str:
 
 def _requires(spec: Spec) -> tuple[str, ...]:
     """What was written, and what else in the document asks for the same."""
-    requires = set(spec.runtime.requires)
+    requires = set[str](spec.runtime.requires)
+    if spec.image is not None:
+        requires.add("image")
+        if spec.runtime.class_ in ("process", "microvm"):
+            raise NotUnderstood("spec.image", f"{spec.runtime.class_} runs no images: write auto")
     if spec.snapshot.scope == "full":
         requires.add("full-snapshot")
     if "full-snapshot" in requires and spec.snapshot.scope == "data":
@@ -185,7 +190,23 @@ def _requires(spec: Spec) -> tuple[str, ...]:
     return tuple(sorted(requires))
 
 
-def _command(command: tuple[str, ...]) -> tuple[str, ...]:
+def _image(image: str | None) -> Path | None:
+    if image is None:
+        return None
+    if not image.startswith("/") or "\0" in image:
+        raise NotUnderstood(
+            "spec.image",
+            f"{image[:80]!r} is no absolute path of an OCI layout (a registry's image becomes one "
+            "by `skopeo copy docker://NAME oci:DIRECTORY`)",
+        )
+    return Path(image)
+
+
+def _command(command: tuple[str, ...] | None, *, has_image: bool) -> tuple[str, ...]:
+    if command is None:
+        if not has_image:
+            raise NotUnderstood("spec.command", "is missing")
+        return ()
     if not command or not command[0]:
         raise NotUnderstood("spec.command", "is empty: say which program to run")
     for index, argument in enumerate(command):
@@ -212,6 +233,8 @@ def _preload(spec: Spec) -> tuple[str, ...]:
         )
     if "full-snapshot" in _requires(spec):
         raise NotUnderstood("spec.preload", "is of no use with full snapshots: they keep memory")
+    if spec.image is not None or spec.command is None:
+        raise NotUnderstood("spec.preload", "is of the host's Python: it goes with no image")
     try:
         parse(spec.command)
     except NotPython as error:

@@ -87,6 +87,7 @@ class Bubblewrap(OfSandboxes):
             preload_lacks=""
             if self._privileged
             else "bubblewrap forks actors from a parent only where the worker is root",
+            roots=True,
             keeps=self._keeps(),
         )
 
@@ -308,9 +309,9 @@ class Bubblewrap(OfSandboxes):
         return (outer, inner.pid, network[0]) if network else (outer, None, None)
 
     def _options(self, spec: SandboxSpec, user: int) -> list[str]:
-        shown = [*view.python(), *spec.read_only]
-        if spec.working_dir is not None:
-            shown.append(spec.working_dir)
+        shown = [*spec.read_only]
+        if spec.root is None:
+            shown += [*view.python(), *([spec.working_dir] if spec.working_dir else [])]
         return [
             *("--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try"),
             *(
@@ -322,7 +323,7 @@ class Bubblewrap(OfSandboxes):
             ),
             *("--uid", str(user), "--gid", str(user)),
             *(("--unshare-net",) if self._privileged else ("--unshare-user", "--disable-userns")),
-            *view.system(),
+            *(view.system() if spec.root is None else view.image(spec.root)),
             *(() if self._privileged else view.network_files()),
             *view.devices(spec.resources.memory_bytes),
             *(view.settings() if os.geteuid() == 0 and not self._privileged else ()),

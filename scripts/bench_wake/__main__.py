@@ -254,8 +254,8 @@ def main(given: Sequence[str]) -> int:
             f"{results.machine(time.strftime('%Y-%m-%d'))}; load average before it "
             f"{load[0]:.1f}, after it {os.getloadavg()[0]:.1f}.\n\nAn aiohttp server with a "
             f"file of its own, started anew ({max(5, options.wakes // 2)} wakes of each kind) and "
-            f"forked from a zygote ({options.wakes}), one at a time; milliseconds, phases are medians. S3 "
-            "server, gateway, worker and caller on the same cores."
+            f"forked from a zygote ({options.wakes}), one at a time; milliseconds, phases are "
+            "medians. S3 server, gateway, worker and caller on the same cores."
         )
         results.write(FORKS, f"{about}\n\n{table.markdown(rows)}")
     elif not options.dry:

@@ -54,6 +54,8 @@ class Bench:
     make: Callable[[Path], Driver]
     driver: Driver = field(init=False)
     begun: list[Handle] = field(default_factory=list)
+    soon_s: float = SOON_S
+    """How long a program may take to come up here."""
 
     def __post_init__(self) -> None:
         self.driver = self.make(self.root / "driver")
@@ -99,7 +101,7 @@ class Bench:
     async def started(self, *arguments: str, **changes: Any) -> Handle:
         """Started, and it answers."""
         handle = await self.start(*arguments, **changes)
-        await until(lambda: self.try_get(handle))
+        await until(lambda: self.try_get(handle), within_s=self.soon_s)
         return handle
 
     async def get(self, handle: Handle, target: str = "/", within_s: float = SOON_S) -> Answer:

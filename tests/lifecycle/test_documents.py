@@ -261,3 +261,24 @@ def test_a_full_snapshot_asks_for_a_class_that_keeps_memory() -> None:
     assert "asks for full-snapshot" in refusal(
         counter(snapshot={"scope": "data"}, runtime={"requires": ["full-snapshot"]})
     )
+
+
+def test_an_image_brings_the_command_and_asks_for_who_can_run_it() -> None:
+    template = parse_template(counter(image="/srv/image", command=None)).template
+    assert (template.image, template.command) == (Path("/srv/image"), ())
+    assert template.requires == ("image",)
+    plain = parse_template(counter()).template
+    assert plain.image is None
+    assert parse_template(counter(image="/srv/image")).template.started_as != plain.started_as
+    assert "spec.command" in refusal(counter(command=None))
+    assert "skopeo" in refusal(counter(image="docker.io/library/nginx"))
+    assert "spec.image" in refusal(counter(image="/srv/image", runtime={"class": "process"}))
+
+
+def test_a_golden_is_asked_for_and_changes_no_other_digest() -> None:
+    plain, golden = (
+        parse_template(counter(snapshot=given)).template
+        for given in ({"scope": "auto"}, {"golden": True})
+    )
+    assert golden.golden and not plain.golden and golden.digest != plain.digest
+    assert plain.digest == parse_template(counter()).template.digest
