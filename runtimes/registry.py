@@ -78,7 +78,11 @@ def _rank(driver: Driver) -> tuple[bool, int]:
 
 def meets(can: Capabilities) -> tuple[str, ...]:
     """What a template may require and these have."""
-    found = {"full-snapshot": Scope.FULL in can.scopes, "isolation": can.isolation > 0}
+    found = {
+        "full-snapshot": Scope.FULL in can.scopes,
+        "isolation": can.isolation > 0,
+        "image": can.roots,
+    }
     return tuple(requirement for requirement, is_met in found.items() if is_met)
 
 
