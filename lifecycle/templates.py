@@ -38,6 +38,8 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     """An OCI layout on the worker's disk; None: the host's system."""
     command: tuple[str, ...]
     """Empty only with an image: what that says."""
+    preload: tuple[str, ...] = ()
+    """Modules that a parent on each worker has imported before an actor is forked from it."""
     working_dir: Path | None = None
     """In the image, where there is one."""
     env: Mapping[str, str] = msgspec.field(default_factory=dict)

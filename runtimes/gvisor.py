@@ -6,7 +6,6 @@ outside its durable directories. Linux, as root, with cgroup v2 and iproute2.
 """
 
 import contextlib
-import hashlib
 import os
 import platform
 import shutil
@@ -122,8 +121,8 @@ class Gvisor:
             "platform": ("systrap",),
             "machine": (platform.machine(),),
             "processor": self._features,
-            "system": (_system() if spec.root is None else spec.root.parent.name,),
-            "sandbox": (_digest(msgspec.json.encode(alike)),),
+            "system": (rootfs.system() if spec.root is None else spec.root.parent.name,),
+            "sandbox": (rootfs.digest(msgspec.json.encode(alike)),),
         }
 
     async def restore(self, spec: SandboxSpec, image: Path) -> Handle:
@@ -234,7 +233,7 @@ class Gvisor:
     def _kind(self, spec: SandboxSpec) -> str:
         """Equal for specs that can take each other's empty sandbox."""
         config = self._config(spec, self.seats.at("any"))
-        return _digest(
+        return rootfs.digest(
             msgspec.json.encode((oci.comparable(config), str(spec.root), spec.resources))
         )
 
@@ -246,7 +245,7 @@ class Gvisor:
     @property
     def _base(self) -> Path:
         """The root of every sandbox here, another one when the host's system is another."""
-        return self._root / f"rootfs-{_system()}"
+        return self._root / f"rootfs-{rootfs.system()}"
 
     def _tell(self, spec: SandboxSpec, seat: Seat, env: Mapping[str, str]) -> None:
         """Who the actor is now: what a program that was restored finds nowhere else anew."""
@@ -364,7 +363,7 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
     @staticmethod
     def place(program: Path) -> Path:
         about = program.stat()
-        mark = _digest(f"{program} {about.st_size} {about.st_mtime_ns}".encode())
+        mark = rootfs.digest(f"{program} {about.st_size} {about.st_mtime_ns}".encode())
         return STATE.parent / f"works-{mark}.json"
 
     @classmethod
@@ -388,16 +387,3 @@ def _ask(program: Path) -> tuple[str, tuple[str, ...]]:
 
 def _user(spec: SandboxSpec) -> int:
     return rootfs.USER if spec.user is None else spec.user
-
-
-def _system() -> str:
-    """What the host's /usr is: an image holds files of it open, and maps its libraries."""
-    try:
-        told = Path("/etc/os-release").read_bytes()
-    except OSError:
-        told = b""
-    return _digest(told + sys.version.encode() + sys.prefix.encode())
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=8).hexdigest()

@@ -82,11 +82,12 @@ async def worker_part(settings: Settings, backbone: Backbone) -> "AsyncIterator[
             from gateway.egress.metering.budgets import RedisLedger
             from gateway.wiring.egress import EgressPart
 
-            callers = backbone.keys.callers
+            callers, authority = backbone.keys.callers, backbone.keys.authority
             egress = EgressPart(
                 settings,
                 RedisLedger(backbone.redis),
                 None if callers is None else bytes.fromhex(callers),
+                None if authority is None else bytes.fromhex(authority),
             )
         yield WorkerPart(settings, backbone, places, vault, drivers, collector, egress)
 

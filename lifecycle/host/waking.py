@@ -34,7 +34,7 @@ from lifecycle.templates import Template
 from placement.errors import PlacementError, TableUnavailable
 from placement.model import ActorRecord, ActorState, Answer, Claimant, Outcome
 from placement.repeat import until_known
-from runtimes.base import RuntimeFailure, SandboxSpec
+from runtimes.base import Preload, RuntimeFailure, SandboxSpec
 from runtimes.environment import SYSTEM_PATH
 from runtimes.registry import choose
 from runtimes.roots import Root
@@ -255,6 +255,11 @@ async def _prepare(r: Residence) -> None:
     r.template = template.with_policy(record.policy)
     wanted = template.runtime if template.runtime != "auto" else r.kit.settings.runtime
     r.driver = choose(template.requires, r.kit.drivers, wanted)
+    if template.preload and (lacks := r.driver.capabilities().preload_lacks):
+        # Not a plain start in its place: it would be as slow as the template says it must not be.
+        raise StartFailed(
+            f"{r.actor} cannot preload in runtime class {r.driver.runtime}: {lacks}", actor=r.actor
+        )
     r.root = await root_of(r.kit, r.template)
     r.copy = r.kit.places.copy(record.uid, record.epoch)
     await r.kit.disk.do(lambda: _make_copy(r))
@@ -364,6 +369,9 @@ def _of_template(
         ports=template.ports,
         durable=copy.directories(template.durable),
         resources=template.resources,
+        preload=Preload(template=template.key, modules=template.preload, env=template.env)
+        if template.preload
+        else None,
         shown=out.shown,
         log=log,
     )

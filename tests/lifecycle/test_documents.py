@@ -96,6 +96,12 @@ def test_the_stored_document_gives_the_same_template() -> None:
     assert parse_template(read_all(parsed.canonical)[0]) == parsed
 
 
+def test_preloaded_modules_are_the_templates() -> None:
+    template = parse_template(counter(preload=["aiohttp.web", "counter"])).template
+    assert template.preload == ("aiohttp.web", "counter")
+    assert parse_template(counter()).template.preload == ()
+
+
 def test_idle_never_and_suspend_never() -> None:
     template = parse_template(counter(idle="never")).template
     assert (template.freeze_after_s, template.suspend_after_s) == (None, None)
@@ -110,6 +116,20 @@ def test_idle_never_and_suspend_never() -> None:
         ({"command": []}, "spec.command: is empty: say which program to run"),
         ({"command": ["sleep", 5]}, "spec.command[1]: expected `str`, got `int`; put it in quotes"),
         ({"command": ["a\0b"]}, "spec.command[0]: holds a NUL character"),
+        ({"preload": ["a-b"]}, "spec.preload[0]: 'a-b' cannot name a Python module"),
+        ({"preload": ["json", "json"]}, "spec.preload[1]: json is named twice"),
+        (
+            {"preload": ["json"], "command": ["node", "a.js"]},
+            "spec.preload: needs a Python command: 'node' is no Python",
+        ),
+        (
+            {"preload": ["json"], "runtime": {"class": "gvisor"}},
+            "spec.preload: gvisor forks no actors: process and bubblewrap do",
+        ),
+        (
+            {"preload": ["json"], "snapshot": {"scope": "full"}},
+            "spec.preload: is of no use with full snapshots",
+        ),
         ({"comand": ["a"]}, "spec.comand: unknown field; did you mean command?"),
         (
             {"idle": {"freezeAftr": "5s"}},
