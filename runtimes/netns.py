@@ -15,19 +15,19 @@ def inode(pid: int) -> int:
     return os.stat(f"/proc/{pid}/ns/net").st_ino
 
 
-def socket_in(pid: int, netns: int | None = None) -> socket.socket:
-    """A non-blocking TCP socket that belongs to the network namespace of `pid`."""
-    return socket_at(f"/proc/{pid}/ns/net", netns)
+def socket_in(pid: int, netns: int | None = None, kind: int = socket.SOCK_STREAM) -> socket.socket:
+    """A non-blocking TCP (or UDP) socket that belongs to the network namespace of `pid`."""
+    return socket_at(f"/proc/{pid}/ns/net", netns, kind)
 
 
-def socket_at(path: str, netns: int | None = None) -> socket.socket:
-    """A non-blocking TCP socket that belongs to the network namespace at `path`.
+def socket_at(path: str, netns: int | None = None, kind: int = socket.SOCK_STREAM) -> socket.socket:
+    """A non-blocking TCP (or UDP) socket that belongs to the network namespace at `path`.
 
     With `netns` the namespace must be that one: a pid that was given to another process since
     then raises ConnectionRefusedError in place of reaching a stranger (A28).
     """
     with inside(path, netns):
-        return socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        return socket.socket(socket.AF_INET, kind | socket.SOCK_NONBLOCK)
 
 
 @contextlib.contextmanager

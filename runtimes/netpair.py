@@ -70,6 +70,10 @@ def make(pair: Pair) -> None:
         "link set cable addrgenmode none",
         f"addr add {WORKER}/{_PREFIX} dev cable",
         "link set cable up",
+        "link set lo up",
+        # Every other address is here too: who calls one meets what listens for any, or a refusal
+        # at once. Behind the cable's own route, or answers would not find back.
+        "route add local 0.0.0.0/0 dev lo table main",
         f"neigh add {ACTOR} lladdr {_ACTOR_MAC} dev cable nud permanent",
     )
     # And none by IPv4 here: the sandbox has it, and this kernel must not answer in its place.
@@ -124,7 +128,7 @@ def settings(*, is_restore: bool) -> dict[str, Any]:
                 "NumChannels": 1,
             }
         ],
-        # Where everything else would go. Nobody is there yet who would send it on.
+        # Where everything else goes: nobody there sends it on, but the egress proxy may answer.
         "Defaultv4Gateway": {"Name": "eth0", "Route": {**_route("0.0.0.0", 0), "Gateway": WORKER}},
         "IsRestore": is_restore,
     }

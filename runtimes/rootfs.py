@@ -12,6 +12,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from runtimes.netpair import WORKER
 from runtimes.view import ETC, SYSTEM
 
 USER = 1000
@@ -19,6 +20,8 @@ USER = 1000
 _PLACES = ("dev", "etc", "home", "proc", "root", "run", "sys", "tmp", "usr", "var/tmp")
 _ACCOUNTS = f"root:x:0:0:root:/root:/bin/sh\nactor:x:{USER}:{USER}:actor:/tmp:/bin/sh\n"
 _GROUPS = f"root:x:0:\nactor:x:{USER}:\n"
+_RESOLVER = f"nameserver {WORKER}\noptions timeout:2 attempts:2\n"
+"""The egress proxy's, where there is one."""
 _HOSTS = "127.0.0.1 localhost\n::1 localhost\n127.0.1.1 actor\n"
 
 
@@ -40,6 +43,7 @@ def make(place: Path) -> None:
         (made / "etc" / "passwd").write_text(_ACCOUNTS)
         (made / "etc" / "group").write_text(_GROUPS)
         (made / "etc" / "hosts").write_text(_HOSTS)
+        (made / "etc" / "resolv.conf").write_text(_RESOLVER)
         with suppress(OSError):  # another was first
             made.rename(place)
         if not place.is_dir():

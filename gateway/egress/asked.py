@@ -58,6 +58,18 @@ def outside(raw: bytes, head: "RequestHead", target: str) -> "Asked":
     return Asked(way=way, scheme=kind, host=host, port=port, target=target)
 
 
+def direct(raw: bytes, head: "RequestHead", port: int) -> "Asked":
+    """A request as to the server itself, at the port that was called. Raises Refusal, BadHost."""
+    if not head.fields.host:
+        raise Refusal(Refused.INVALID, "a request without Host")
+    scheme = _SCHEME.match(raw)
+    host, named = hosts.split_port(head.fields.host.decode("latin-1"), port)
+    if named != port or (scheme is not None and scheme[1].lower() != b"http"):
+        raise Refusal(Refused.MISDIRECTED, f"this is port {port}, by http")
+    target = head.target.decode()
+    return Asked(way=Way.ABSOLUTE, scheme="http", host=host, port=port, target=target)
+
+
 def inside(opening: "Opening", raw: bytes, head: "RequestHead", *, is_tls: bool) -> "Asked":
     """A request in an opened CONNECT. Raises Refusal, BadHost."""
     scheme = "https" if is_tls else "http"

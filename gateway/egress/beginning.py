@@ -64,6 +64,9 @@ def _ask(client: "ClientConnection", raw: bytes, head: "RequestHead") -> Ask:
     """Raises Refusal, BadHost."""
     if client.opening is not None:
         what = asked.inside(client.opening, raw, head, is_tls=client.tls is not None)
+    elif client.direct_port:
+        client.who.learn(head.fields.block)
+        what = asked.direct(raw, head, client.direct_port)
     else:
         target, token = asked.target_of(raw, head)
         client.who.learn(head.fields.block, token)

@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gateway.egress.config.model import ListenerTls
@@ -27,6 +28,8 @@ LEAF_DAYS = 7
 """Some clients refuse leaves that live for more than 398 days; ours need to outlive a day."""
 _RENEW_S = 86400.0
 _CA_DAYS = 3650
+_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""Of P-256 (SEC 2, section 2.4.2)."""
 _EARLIER = datetime.timedelta(hours=1)
 """For clocks that are behind ours."""
 MOST_LEAVES = 4096
@@ -36,12 +39,16 @@ class BadAuthority(ValueError):
     """A CA that can't sign; says which file, never what is in it."""
 
 
-def make_authority(cert: Path, key: Path) -> None:
-    """Unless it is there. The key first and never readable by others; a certificate means both."""
-    if cert.exists():
+def make_authority(cert: Path, key: Path, seed: bytes | None = None) -> None:
+    """Unless it is there. The key first and never readable by others; a certificate means both.
+
+    `seed`: what all workers share. Their authorities have one key then, and memory of an actor that
+    was woken elsewhere, which trusts the certificate of its former worker, trusts the next one's
+    leaves: a certificate is known by its name and key, not by its bytes."""
+    private = ec.generate_private_key(ec.SECP256R1()) if seed is None else _key_of(seed)
+    if cert.exists() and (seed is None or _is_of(cert, private)):
         return
     cert.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    private = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "rouse egress CA")])
     now = datetime.datetime.now(datetime.UTC)
     made = (
@@ -61,6 +68,21 @@ def make_authority(cert: Path, key: Path) -> None:
     )
     _write(key, _key_pem(private), 0o600)
     _write(cert, made.public_bytes(serialization.Encoding.PEM), 0o644)
+
+
+def _key_of(seed: bytes) -> ec.EllipticCurvePrivateKey:
+    """FIPS 186-5, A.2.1: 64 bits more than the order has, so that no key is likelier."""
+    more = HKDF(hashes.SHA256(), length=40, salt=None, info=b"rouse egress CA").derive(seed)
+    return ec.derive_private_key(int.from_bytes(more) % (_ORDER - 1) + 1, ec.SECP256R1())
+
+
+def _is_of(cert: Path, private: ec.EllipticCurvePrivateKey) -> bool:
+    """False too where another seed made it, or none: that worker was alone."""
+    try:
+        found = x509.load_pem_x509_certificate(cert.read_bytes()).public_key()
+    except (ValueError, OSError):
+        return False
+    return found == private.public_key()
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:

@@ -36,6 +36,9 @@ _LETTERS = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z\r-]")
 
 
 class ClientConnection(Wire):
+    direct_port = 0
+    """That a program called which knows of no proxy; 0: this one does."""
+
     def __init__(self, parts: "Parts", own: "Caller | None" = None) -> None:
         """`own`: whose socket it came in by, where an actor has one of its own."""
         self.parts = parts
@@ -178,14 +181,22 @@ class ClientConnection(Wire):
         try:
             self.who.learn(head.block)
             host, port = head.where()
-            ask = beginning.connect_ask(self, host, port, head.block)
-            policy = beginning.policy_of(self.parts, self.caller)
-            opening.connect(self, policy, ask)
+            self.connect(host, port, head.block)
         except hosts.BadHost as error:
             self.refuse_connect(Refusal(Refused.INVALID, str(error)), head.authority[:80])
         except Refusal as refusal:
             self.refuse_connect(refusal, head.authority[:80])
         return True
+
+    def connect(self, host: str, port: int, block: bytes) -> None:
+        """Raises Refusal."""
+        ask = beginning.connect_ask(self, host, port, block)
+        policy = beginning.policy_of(self.parts, self.caller)
+        opening.connect(self, policy, ask)
+
+    def establish(self) -> None:
+        """Before the first byte of what a CONNECT became."""
+        self.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
 
     def decide(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """What must be waited for; until `decided` nothing more is read of it."""
@@ -196,6 +207,11 @@ class ClientConnection(Wire):
         self._is_deciding = False
         if resume:
             self.resume()
+
+    @property
+    def ahead(self) -> bytes:
+        """What was read and belongs to nobody yet."""
+        return self._buffer
 
     def take_buffer(self) -> bytes:
         """What came after the head."""
@@ -294,7 +310,12 @@ class ClientConnection(Wire):
         self.write(answer.to_bytes(close=close, is_head=is_head))
         if not close:
             self.expires = self.parts.now + self.parts.budgets.idle_s
-        elif self.is_open:
+        else:
+            self.linger()
+
+    def linger(self) -> None:
+        """Our last word is written."""
+        if self.is_open:
             self.finish_sending()
             self.user = Lingering(self)
             self.expires = self.parts.now + LINGER_S

@@ -24,7 +24,7 @@ class Identity:
         """`own`: whose socket it came in by, where an actor has one of its own."""
         self._parts = parts
         self._own = own
-        self._block = b""
+        self._block: bytes | None = None
         """The fields that it was last known by."""
         self.caller = own
 

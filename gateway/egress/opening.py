@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from gateway.egress.connecting import Opening
     from gateway.egress.policies import Policy
 
-ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
-
 
 def connect(client: "ClientConnection", policy: "Policy", ask: "Ask") -> None:
     """Raises Refusal."""
@@ -88,7 +86,7 @@ def _opened(
     client: "ClientConnection", opening: "Opening", context: "ssl.SSLContext | None"
 ) -> None:
     client.opening = opening
-    client.write(ESTABLISHED)
+    client.establish()
     client.expires = client.parts.now + client.parts.budgets.head_s
     if context is None:
         return
@@ -135,7 +133,7 @@ async def _pass(
         )  # fmt: skip
         telling.note(parts, policy, ask, line)
 
-    client.write(ESTABLISHED)
+    client.establish()
     expected = None if policy.document.connect is not Connect.TUNNEL else ask.host
     tunnel = Tunnel(client, upstream, caller, ended=ended, expected=expected, moved=client.on_moved)
     client.decided(resume=False)

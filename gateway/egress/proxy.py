@@ -5,6 +5,8 @@ import logging
 import socket
 
 from gateway.egress.client import ClientConnection
+from gateway.egress.direct import DirectConnection
+from gateway.egress.nameserver import NameServer
 from gateway.egress.parts import Parts
 from gateway.egress.seams import Caller
 from gateway.egress.upstream import IDLE_S
@@ -22,7 +24,7 @@ class Proxy:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        self._servers: dict[str, list[asyncio.Server]] = {}
+        self._servers: dict[str, list[asyncio.Server | asyncio.DatagramTransport]] = {}
         self.running = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -67,12 +69,17 @@ class Proxy:
         except OSError as error:
             log.error("egress log can't be written", extra={"why": error.strerror})
 
-    async def listen(self, sock: socket.socket, own: Caller | None = None) -> None:
-        """Serve what comes by this socket: all actors by their tokens, or the one whose it is."""
+    async def listen(
+        self, sock: socket.socket, own: Caller | None = None, *, direct: int = 0
+    ) -> None:
+        """Serve what comes by this socket: all actors by their tokens, or the one whose it is.
+        `direct`: the port of programs that take it for the server itself."""
         await self.running.wait()
         loop = asyncio.get_running_loop()
 
         def make() -> ClientConnection:
+            if own is not None and direct:
+                return DirectConnection(self.parts, own, direct)
             return ClientConnection(self.parts, own)
 
         if sock.family == socket.AF_UNIX:
@@ -82,6 +89,12 @@ class Proxy:
         else:
             server = await loop.create_server(make, sock=sock, backlog=_BACKLOG)
         self._servers.setdefault("" if own is None else own.key, []).append(server)
+
+    async def answer_names(self, sock: socket.socket, own: Caller, address: str) -> None:
+        """Every name is at `address`, for the one whose socket it is."""
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(lambda: NameServer(address), sock=sock)
+        self._servers.setdefault(own.key, []).append(transport)
 
     def drop(self, key: str) -> None:
         """A copy of an actor is gone: nothing of it stays, in whatever state it was."""

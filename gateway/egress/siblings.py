@@ -5,6 +5,7 @@ The field is a JWT, signed with Ed25519 for one callee and a minute; actors chec
 key that they are shown. Whoever sends such a field from outside has no signature.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -25,6 +26,9 @@ _LIVES_S = 60
 MOST_OPEN = 64
 """Calls to other actors that one may have open at once: actors that call each other in a circle
 come to an end here."""
+MOST_HOPS = 16
+"""Of a request that is handed on with its fields, as proxies do: a circle that waits for nothing
+comes to an end here."""
 
 
 class Siblings:
@@ -101,14 +105,36 @@ class Siblings:
             raise Refusal(Refused.INVALID, f"{host[:80]} names no actor") from error
 
     def _said(self, ask: Ask, callee: ActorId) -> str:
+        """Raises Refusal."""
+        hops = self._hops(ask) + 1
+        if hops > MOST_HOPS:
+            raise Refusal(Refused.RATE, f"handed on {hops} times: do actors call in a circle?")
         claims = {
             "iss": "rouse",
             "sub": ask.actor.id,
             "uid": ask.actor.uid,
             "aud": str(callee),
             "exp": int(self._clock()) + _LIVES_S,
+            "hops": hops,
         }
         return jwt.encode(claims, self._key, algorithm="EdDSA")
+
+    def _hops(self, ask: Ask) -> int:
+        """How often the request that it hands on was handed on, as we said to this very actor."""
+        most = 0
+        for name, value in ask.fields:
+            if name != FIELD:
+                continue
+            with contextlib.suppress(jwt.InvalidTokenError):
+                claims = jwt.decode(
+                    value,
+                    self._key.public_key(),
+                    algorithms=["EdDSA"],
+                    audience=ask.actor.id,
+                    options={"verify_exp": False},  # a circle may be slow
+                )
+                most = max(most, claims["hops"] if isinstance(claims.get("hops"), int) else 0)
+        return most
 
 
 ROUTE = Route(name="actor-to-actor")

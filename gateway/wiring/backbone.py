@@ -42,6 +42,8 @@ class Keys:
     """Signs tokens for actors."""
     callers: str | None = field(default=None, repr=False)
     """Signs who calls another actor."""
+    authority: str | None = field(default=None, repr=False)
+    """Of which the egress proxies' CA is made."""
 
     @classmethod
     def of(cls, shared: str | None) -> "Keys":
@@ -57,6 +59,7 @@ class Keys:
             door=derived("rouse door"),
             actors=derived("rouse actor tokens"),
             callers=derived("rouse actor callers"),
+            authority=derived("rouse egress authority"),
         )
 
 

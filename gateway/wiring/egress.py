@@ -16,6 +16,7 @@ from gateway.egress.audit import Audit
 from gateway.egress.certs import make_authority
 from gateway.egress.credentials.fetching import fetch
 from gateway.egress.credentials.secrets import Secrets
+from gateway.egress.direct import HTTP, HTTPS
 from gateway.egress.metering.budgets import Ledger
 from gateway.egress.metering.meters import Metering
 from gateway.egress.parts import Parts
@@ -27,26 +28,42 @@ from gateway.egress.tokens import ProxyTokens
 from gateway.settings import BadSettings, Settings
 from gateway.wiring.backbone import Part
 from lifecycle.host.outbound import Line, Outfit
-from lifecycle.trust import Address
-from runtimes.base import Handle
+from lifecycle.trust import Address, is_loopback
+from runtimes.base import Endpoint, Handle
 
 log = logging.getLogger(__name__)
 
 CALLERS = "callers.pem"
 OWN_PORT = 3128
 """Inside an actor's own network; another one where the actor declares this."""
+_DIRECT = "127.209.0.1"
+"""Of all names, in a network that is nothing but a loopback: nobody else binds there."""
+DNS_PORT = 53
+"""At 127.0.0.1 it is where programs look that find no /etc/resolv.conf."""
 
 
 class Copy:
     """One running copy of an actor, as the proxy sees it (seams.Caller)."""
 
-    __slots__ = ("_line", "actor", "begin_call", "end_call", "is_here", "near", "own_port", "touch")
+    __slots__ = (
+        "_line",
+        "actor",
+        "begin_call",
+        "end_call",
+        "is_here",
+        "near",
+        "own_port",
+        "ports",
+        "touch",
+    )
 
-    def __init__(self, line: Line, near: str, own_port: int) -> None:
+    def __init__(self, line: Line, near: str, own_port: int, ports: frozenset[int]) -> None:
         self._line = line
         self.near = near
         self.own_port = own_port
         """0: it shares the worker's network."""
+        self.ports = ports
+        """That the actor itself listens on."""
         self.actor = Actor(
             namespace=line.actor.namespace,
             name=line.actor.name,
@@ -69,9 +86,14 @@ class EgressPart:
     """Raises BadSettings, OSError when made: a worker with rules it can't read does not start."""
 
     def __init__(
-        self, settings: Settings, ledger: Ledger | None, caller_seed: bytes | None = None
+        self,
+        settings: Settings,
+        ledger: Ledger | None,
+        caller_seed: bytes | None = None,
+        ca_seed: bytes | None = None,
     ) -> None:
-        """`caller_seed`: 32 bytes that all workers share, to sign who calls another actor."""
+        """The seeds: 32 bytes each that all workers share, to sign who calls another actor, and to
+        have one CA."""
         self._settings = settings
         home = settings.data_dir / "egress"
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -84,7 +106,7 @@ class EgressPart:
         )
         try:
             if settings.egress.ca_cert_file is None:
-                make_authority(*ours)
+                make_authority(*ours, seed=ca_seed)
             secrets = Secrets(os.environ, fetch)
             self.policies = Policies(
                 settings.egress.policies,
@@ -155,7 +177,7 @@ class EgressPart:
         own_port = 0
         if near:
             own_port = next(port for port in range(OWN_PORT, 65536) if port not in ports)
-        self._copies[line.slug] = Copy(line, near, own_port)
+        self._copies[line.slug] = Copy(line, near, own_port, ports)
         line.on_cut(lambda: self.proxy.cut(line.slug))
         host, port = (near, own_port) if near else self.address[:2]
         token = "" if near else self.token_of(line.slug)
@@ -170,11 +192,43 @@ class EgressPart:
         endpoint = next(iter(handle.endpoints.values()))
         if not (endpoint.has_own_network and copy.own_port):
             return
+        await self._listen_inside(copy, endpoint, (copy.near, copy.own_port))
+        await self._lead_directly(copy, endpoint)
+
+    async def _lead_directly(self, copy: Copy, endpoint: Endpoint) -> None:
+        """For programs that know of no proxy. Where the worker has its own side of the network all
+        addresses are there, else one that nobody else uses."""
+        is_apart = not is_loopback(copy.near)
+        called, at = ("0.0.0.0", copy.near) if is_apart else (_DIRECT, _DIRECT)
+        try:
+            for port in {HTTP, HTTPS} - copy.ports:
+                await self._listen_inside(copy, endpoint, (called, port), direct=port)
+            if DNS_PORT not in copy.ports:
+                await self._answer_inside(copy, endpoint, at)
+        except OSError as error:
+            # The program may have taken the port for itself; the proxy is there all the same.
+            log.warning(
+                "an actor has no direct way out",
+                extra={"actor": copy.actor.id, "why": error.strerror},
+            )
+
+    async def _listen_inside(
+        self, copy: Copy, endpoint: Endpoint, where: tuple[str, int], *, direct: int = 0
+    ) -> None:
         sock = endpoint.open_socket()
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind((copy.near, copy.own_port))
-            await self.proxy.listen(sock, copy)
+            sock.bind(where)
+            await self.proxy.listen(sock, copy, direct=direct)
+        except BaseException:
+            sock.close()
+            raise
+
+    async def _answer_inside(self, copy: Copy, endpoint: Endpoint, address: str) -> None:
+        sock = endpoint.open_socket(socket.SOCK_DGRAM)
+        try:
+            sock.bind((copy.near, DNS_PORT))
+            await self.proxy.answer_names(sock, copy, address)
         except BaseException:
             sock.close()
             raise

@@ -34,6 +34,7 @@ from lifecycle.upkeep import Upkeep
 from placement.errands import Errands
 from runtimes.base import Driver, RuntimeClass
 from runtimes.registry import available
+from runtimes.roots import Roots
 
 if TYPE_CHECKING:
     from gateway.wiring.egress import EgressPart
@@ -81,11 +82,12 @@ async def worker_part(settings: Settings, backbone: Backbone) -> "AsyncIterator[
             from gateway.egress.metering.budgets import RedisLedger
             from gateway.wiring.egress import EgressPart
 
-            callers = backbone.keys.callers
+            callers, authority = backbone.keys.callers, backbone.keys.authority
             egress = EgressPart(
                 settings,
                 RedisLedger(backbone.redis),
                 None if callers is None else bytes.fromhex(callers),
+                None if authority is None else bytes.fromhex(authority),
             )
         yield WorkerPart(settings, backbone, places, vault, drivers, collector, egress)
 
@@ -116,6 +118,7 @@ class WorkerPart:
             meters=HostMeters(),
             settings=HostSettings(slots=settings.worker.slots, runtime=settings.worker.runtime),
             drop_connections=self._drop,
+            roots=Roots(places.root / "images", settings.snapshots.cache_bytes),
             goldens=Goldens(
                 places.root / "golden",
                 settings.snapshots.cache_bytes // 4,

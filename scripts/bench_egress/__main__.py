@@ -4,6 +4,7 @@ ARGS: seconds a run (5) and sides (none rouse squid mitmproxy). The load is oha,
 CONNECT rightly (`cargo install --locked oha`, or OHA=path). Read the ratios, not the numbers.
 """
 
+import base64
 import contextlib
 import json
 import os
@@ -18,6 +19,7 @@ from scripts.bench_egress import sides
 from scripts.bench_egress.sides import Backend, Missing, Side
 
 CONNECTIONS = 16
+CALL = '{"model": "gpt-4o-mini", "stream": true, "messages": []}'
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,30 @@ class Run:
         return f"{told}, {self.failed} FAILED" if self.failed else told
 
 
-def load(side: Side, url: str, seconds: int, *, kept: bool) -> Run:
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """A column of the table."""
+
+    name: str
+    url: str
+    """Where this begins with a host below HOST, it is a pattern of oha's: another one each time."""
+    is_kept: bool = True
+    is_call: bool = False
+
+
+def loads(behind: Backend) -> list[Load]:
+    opened = f"https://localhost:{behind.tls}/"
+    each = rf"https://h[0-9]{{5}}\.{sides.HOST.replace('.', chr(92) + '.')}:{behind.tls}/"
+    return [
+        Load(name="kept", url=opened),
+        Load(name="new, leaf cached", url=opened, is_kept=False),
+        Load(name="new, leaf made", url=each, is_kept=False),
+        Load(name="plain", url=f"http://localhost:{behind.plain}/"),
+        Load(name="LLM stream", url=f"{opened}v1/chat/completions", is_call=True),
+    ]
+
+
+def run(side: Side, load: Load, seconds: int) -> Run:
     oha = sides.find("oha", "cargo install --locked oha, or OHA=path", "OHA")
     command = ["taskset", "-c", str(sides.LOAD_CORE), oha, "--no-tui", "--output-format", "json",
                "-z", f"{seconds}s", "-c", str(CONNECTIONS), "--cacert", str(side.ca)]  # fmt: skip
@@ -40,14 +65,17 @@ def load(side: Side, url: str, seconds: int, *, kept: bool) -> Run:
         scheme, _sep, rest = side.proxy.partition("://")
         user, at, where = rest.rpartition("@")
         if at:
-            import base64
-
             pair = base64.b64encode(user.encode()).decode()
-            command += ["--proxy-header", f"Proxy-Authorization: Basic {pair}"]
+            header = "-H" if load.url.startswith("http:") else "--proxy-header"
+            command += [header, f"Proxy-Authorization: Basic {pair}"]
         command += ["-x", f"{scheme}://{where}"]
-    if not kept:
+    if not load.is_kept:
         command.append("--disable-keepalive")
-    told = subprocess.run([*command, url], capture_output=True, check=True, text=True).stdout
+    if "[" in load.url:
+        command.append("--rand-regex-url")
+    if load.is_call:
+        command += ["-m", "POST", "-d", CALL, "-T", "application/json"]
+    told = subprocess.run([*command, load.url], capture_output=True, check=True, text=True).stdout
     result = json.loads(told)
     codes = result["statusCodeDistribution"]
     good = codes.get("200", 0)
@@ -59,7 +87,7 @@ def load(side: Side, url: str, seconds: int, *, kept: bool) -> Run:
     }
     failed = sum(codes.values()) - good + sum(errors.values())
     share = result["latencyPercentiles"]
-    return Run(good / total, share["p50"] * 1000, share["p99"] * 1000, failed)
+    return Run(good / total, (share["p50"] or 0) * 1000, (share["p99"] or 0) * 1000, failed)
 
 
 @contextlib.contextmanager
@@ -75,24 +103,34 @@ SIDES = {
 }
 
 
+def _measure(side: Side, columns: list[Load], seconds: int) -> None:
+    cells = []
+    for each in columns:
+        if side.proxy is None and "[" in each.url:
+            cells.append("-")  # nobody makes leaves here, nor knows these names
+            continue
+        run(side, each, 1)  # leaves and code warm
+        cells.append(str(run(side, each, seconds)))
+    print("|".join(["", f" {side.name} ", *(f" {each} " for each in cells), ""]), flush=True)
+
+
 def main(arguments: list[str]) -> int:
     seconds = next((int(each) for each in arguments if each.isdigit()), 5)
     wanted = [each for each in arguments if each in SIDES] or list(SIDES)
-    print("| proxy on one core | kept connections | new connection each |")
-    print("|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory(prefix="rouse-bench-") as directory:
         home = Path(directory)
         with sides.backend(home) as behind:
+            columns = loads(behind)
+            print(
+                "|".join(["", " proxy on one core ", *(f" {each.name} " for each in columns), ""])
+            )
+            print("|---" * (len(columns) + 1) + "|", flush=True)
             for name in wanted:
                 try:
                     with SIDES[name](home, behind) as side:
-                        url = f"https://localhost:{behind.tls}/"
-                        load(side, url, 1, kept=True)  # leaves and code warm
-                        kept = load(side, url, seconds, kept=True)
-                        new = load(side, url, seconds, kept=False)
-                        print(f"| {side.name} | {kept} | {new} |", flush=True)
+                        _measure(side, columns, seconds)
                 except Missing as missing:
-                    print(f"| {name} | not here: {missing} | |", flush=True)
+                    print(f"| {name} | not here: {missing} |" + " |" * (len(columns) - 1))
     return 0
 
 

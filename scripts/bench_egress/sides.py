@@ -5,6 +5,7 @@ it. All make leaves of a CA of their own; all verify the backend.
 """
 
 import contextlib
+import json
 import os
 import shutil
 import socket
@@ -19,6 +20,10 @@ import trustme
 
 PROXY_CORE, LOAD_CORE = 0, 1
 HOST = "bench.test"
+HOSTS = 100_000
+"""Names below it, `h00000` and on: a leaf of each is made when it is first asked for."""
+EVENTS = 60
+"""Of the stream: as many tokens as a short answer has."""
 _UP_WITHIN_S = 20.0
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -88,6 +93,11 @@ http {{
     listen 127.0.0.1:{tls} ssl backlog=4096; listen 127.0.0.1:{plain} backlog=4096;
     ssl_certificate {home}/leaf.pem; ssl_certificate_key {home}/leaf.key;
     location / {{ return 200 "a body of twenty-seven bytes"; }}
+    location /v1/chat/completions {{
+      default_type text/event-stream;
+      set $e '{events}';  # a parameter may not be as long as all of them
+      return 200 '$e$e$e$e$e$e{last}';
+    }}
   }}
 }}
 """
@@ -103,17 +113,28 @@ class Backend:
 @contextlib.contextmanager
 def backend(home: Path) -> Iterator[Backend]:
     ca = trustme.CA()
-    leaf = ca.issue_cert(HOST, "127.0.0.1", "localhost")
+    leaf = ca.issue_cert(HOST, f"*.{HOST}", "127.0.0.1", "localhost")
     ca.cert_pem.write_to_path(str(home / "backend-ca.pem"))
     leaf.private_key_pem.write_to_path(str(home / "leaf.key"))
     for blob in leaf.cert_chain_pems:
         blob.write_to_path(str(home / "leaf.pem"), append=True)
     tls, plain = free_port(), free_port()
     config = home / "nginx.conf"
-    config.write_text(NGINX.format(home=home, tls=tls, plain=plain))
+    events, last = _stream()
+    config.write_text(NGINX.format(home=home, tls=tls, plain=plain, events=events, last=last))
     command = [find("nginx", "apt-get install nginx-light"), "-c", str(config)]
     with _running(command, tls, LOAD_CORE, home / "nginx.log"):
         yield Backend(tls=tls, plain=plain, ca=home / "backend-ca.pem")
+
+
+def _stream() -> tuple[str, str]:
+    """An answer of OpenAI's: a sixth of its events, and what it used."""
+    piece = {"id": "c1", "object": "chat.completion.chunk", "model": "gpt-4o-mini"}
+    one = json.dumps({**piece, "choices": [{"index": 0, "delta": {"content": " word"}}]})
+    used = {"prompt_tokens": 20, "completion_tokens": EVENTS, "total_tokens": 20 + EVENTS}
+    last = json.dumps({**piece, "choices": [], "usage": used})
+    events = rf"data: {one}\n\n" * (EVENTS // 6)
+    return events, rf"data: {last}\n\ndata: [DONE]\n\n"
 
 
 @contextlib.contextmanager
@@ -134,6 +155,11 @@ binds:
         authorization: {{rules: ['actor.namespace == "bench"']}}
         backendAuth: {{key: bench-secret}}
       backends: [{{dynamic: {{}}, policies: {{backendTLS: {{root: "{behind.ca}"}}}}}}]
+    - hostnames: ["*.{HOST}"]
+      policies: {{backendAuth: {{key: bench-secret}}}}
+      backends:
+      - host: "127.0.0.1:{behind.tls}"
+        policies: {{backendTLS: {{root: "{behind.ca}", hostname: {HOST}}}}}
 - port: {behind.plain}
   mode: internal
   listeners:
@@ -148,6 +174,7 @@ rouse: {{privateAddresses: ["127.0.0.0/8"]}}
 
 
 SQUID = """
+hosts_file {home}/hosts
 http_port 127.0.0.1:{port} ssl-bump generate-host-certificates=on dynamic_cert_mem_cache_size=16MB cert={home}/ca.pem key={home}/ca.pem
 sslcrtd_program {certgen} -s {home}/db -M 16MB
 sslcrtd_children 2 startup=1
@@ -175,6 +202,8 @@ def squid(home: Path, behind: Backend) -> Iterator[Side]:
     home = home / "squid"
     home.mkdir()
     _authority(home)
+    hosts = "".join(f"127.0.0.1 h{number:05}.{HOST}\n" for number in range(HOSTS))
+    (home / "hosts").write_text(f"127.0.0.1 localhost\n{hosts}")
     subprocess.run([certgen, "-c", "-s", str(home / "db"), "-M", "16MB"], check=True,
                    capture_output=True)  # fmt: skip
     if os.geteuid() == 0:
@@ -191,6 +220,13 @@ def squid(home: Path, behind: Backend) -> Iterator[Side]:
         yield Side(name="Squid 5.7, ssl-bump", proxy=f"http://127.0.0.1:{port}", ca=home / "ca.crt")
 
 
+MITM_ADDON = """
+def server_connect(data):
+    if data.server.address[0].endswith(".bench.test"):
+        data.server.address = ("127.0.0.1", {port})
+"""
+
+
 @contextlib.contextmanager
 def mitmproxy(home: Path, behind: Backend) -> Iterator[Side]:
     program = find(
@@ -201,7 +237,9 @@ def mitmproxy(home: Path, behind: Backend) -> Iterator[Side]:
     home = home / "mitm"
     home.mkdir()
     port = free_port()
-    command = [program, "-q", "--listen-host", "127.0.0.1", "-p", str(port), "--set",
+    (home / "there.py").write_text(MITM_ADDON.format(port=behind.tls))
+    command = [program, "-q", "--listen-host", "127.0.0.1", "-p", str(port),
+               "-s", str(home / "there.py"), "--set",
                f"confdir={home}", "--set", f"ssl_verify_upstream_trusted_ca={behind.ca}", "--set",
                "modify_headers=/~q/Authorization/Bearer bench-secret"]  # fmt: skip
     with _running(command, port, PROXY_CORE, home / "log"):

@@ -38,7 +38,24 @@ def test_the_worker_can_send_to_the_actor_and_to_nobody_else(pair: Pair) -> None
         assert there.connect_ex((netpair.ACTOR, 80)) == 115  # on its way: EINPROGRESS
     for address in ("169.254.169.254", "127.0.0.1", "192.0.2.1"):
         with netns.socket_at(str(pair.worker_path)) as there:
-            assert there.connect_ex((address, 80)) == 101, address  # ENETUNREACH
+            there.settimeout(10)
+            with pytest.raises(ConnectionRefusedError):  # all others are here, where nobody listens
+                there.connect((address, 80))
+
+
+def test_what_listens_for_any_address_is_met_at_each(pair: Pair) -> None:
+    with (
+        netns.socket_at(str(pair.worker_path)) as here,
+        netns.socket_at(str(pair.worker_path)) as there,
+    ):
+        here.bind(("0.0.0.0", 443))
+        here.listen()
+        there.settimeout(10)
+        there.connect(("198.51.100.7", 443))
+        here.settimeout(10)
+        met, _ = here.accept()
+        with met:
+            assert met.getsockname() == ("198.51.100.7", 443)
 
 
 def test_a_device_is_made_at_the_actors_end(pair: Pair) -> None:

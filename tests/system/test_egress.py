@@ -5,11 +5,13 @@ import base64
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -233,6 +235,49 @@ def test_p5_memory_that_is_woken_later_still_has_its_way_out(stage: Stage) -> No
     assert told["code"] in (7, 28), told
 
 
+@pytest.fixture(params=CLASSES[1:])
+def apart(request: pytest.FixtureRequest, stage: Stage) -> Actor:
+    """In a network of its own."""
+    if not IS_ROOT:
+        pytest.skip("only root gives an actor a network of its own")
+    return Actor(stage, request.param)
+
+
+def test_curl_that_ignores_the_proxy_is_led_to_it(apart: Actor) -> None:
+    plain = ("curl", "-sS", "--noproxy", "*", "-m", "20")
+    assert apart.said(*plain, "https://llm.test/hello") == "hello"
+    told = apart.run(*plain, "https://evil.example/")
+    assert told["code"] == 35 and "denied" in told["err"], told
+    told = apart.run(*plain, "http://evil.example/")
+    assert "opens no port 80" in told["out"], told
+
+
+def test_plain_sockets_are_led_there_too(apart: Actor) -> None:
+    program = r"""
+        import os, socket, ssl
+        context = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
+        plain = socket.create_connection(("llm.test", 443), 20)
+        sock = context.wrap_socket(plain, server_hostname="llm.test")
+        sock.sendall(b"GET /hello HTTP/1.0\r\nHost: llm.test\r\n\r\n")
+        said = b""
+        while piece := sock.recv(1000):
+            said += piece
+        print(said.split(b"\r\n\r\n")[1].decode(), end="")
+    """
+    assert apart.python(program) == "hello"
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="gVisor needs root")
+def test_an_address_is_no_way_around_the_name(stage: Stage) -> None:
+    one = Actor(stage, "gvisor")
+    at = ("curl", "-sS", "--noproxy", "*", "-m", "20", "--resolve", "llm.test:443:203.0.113.9")
+    assert one.said(*at, "https://llm.test/hello") == "hello"
+    told = one.run("curl", "-sSk", "--noproxy", "*", "-m", "20", "https://169.254.169.254/")
+    assert told["code"] == 35, told
+    told = one.run("curl", "-sS", "--noproxy", "*", "-m", "20", "http://203.0.113.9:81/")
+    assert told["code"] == 7, told
+
+
 def test_what_ignores_the_proxy_has_no_way_out_of_its_own_network(boxed: Actor) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root gives an actor a network of its own")
@@ -285,6 +330,61 @@ def test_a_token_ends_with_the_suspend(stage: Stage) -> None:
     assert told["code"] == 56 and "407" in told["err"]
 
 
+def _holding(one: Actor, mark: str) -> None:
+    """A client of this actor was served, and lives on with `mark` in its memory alone."""
+    hold = 'rm -f served go ended; (python3 -S "$1" "$2" >log 2>&1; touch ended) >out 2>&1 &'
+    one.said("sh", "-c", hold, "sh", str(CLIENTS / "holder.py"), mark.encode().hex())
+    _await_file(one, "served")
+
+
+def _await_file(one: Actor, name: str) -> None:
+    look = 'for i in $(seq 300); do [ -e "$1" ] && exit; sleep 0.1; done; cat log; exit 1'
+    one.said("sh", "-c", look, "sh", name)
+
+
+def test_a_client_that_was_served_has_no_secret_in_its_memory(actor: Actor) -> None:
+    """That the search finds what is there, a mark shows that is nowhere else."""
+    mark = secrets.token_hex(12)
+    _holding(actor, mark)
+    memory = [_memory(pid) for pid in sandboxes(actor.stage.up)]
+    assert [each for each in memory if mark.encode() in each], "the search would not find it"
+    assert not [each for each in memory if SECRET.encode() in each]
+    actor.said("touch", "go")
+
+
+def test_no_core_is_left_of_an_actor(actor: Actor) -> None:
+    """One would hold what was searched above: the memory of its process."""
+    assert actor.said("sh", "-c", "ulimit -Hc") == "0\n"
+    _holding(actor, "x")
+    actor.said("touch", "go")
+    _await_file(actor, "ended")
+    assert actor.said("sh", "-c", "ls | grep core || echo none") == "none\n"
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="gVisor needs root")
+def test_memory_in_a_snapshot_has_no_secret(stage: Stage) -> None:
+    one, mark = Actor(stage, "gvisor"), secrets.token_hex(12)
+    _holding(one, mark)
+    found: list[Path] = []
+
+    def look() -> bool:
+        for path in stage.up.data.rglob("*"):
+            with contextlib.suppress(OSError):
+                text = path.read_bytes() if path.is_file() else b""
+                assert SECRET.encode() not in text, path
+                if mark.encode() in text:
+                    found.append(path)
+        return bool(found)
+
+    with ThreadPoolExecutor(1) as beside:
+        done = beside.submit(stage.up.cli, "actor", "suspend", "gvisor/a1")
+        until("the image was seen", lambda: look() or done.done())
+    assert done.result().returncode == 0
+    look()
+    assert found, "the search would not find it"
+    one.said("touch", "go")
+
+
 def test_the_secret_is_nowhere(stage: Stage) -> None:
     """After all those calls (this one is the last): environment and memory of every process of the
     actors, files that they see, logs, metrics, table and snapshots."""
@@ -308,16 +408,34 @@ def test_the_secret_is_nowhere(stage: Stage) -> None:
 
 
 def _memory(pid: int) -> bytes:
+    """All that a core of it would hold, and the files without a name that it has open: gVisor's
+    are its sandbox's memory."""
     pieces = []
     with contextlib.suppress(OSError), open(f"/proc/{pid}/mem", "rb", 0) as memory:
         for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
             span, rights, *_ = line.split()
-            if "r" not in rights or "[v" in line:
+            if "r" not in rights or "[v" in line or "memfd" in line:
                 continue
             begin, end = (int(each, 16) for each in span.split("-"))
             with contextlib.suppress(OSError, OverflowError, ValueError):
                 memory.seek(begin)
                 pieces.append(memory.read(min(end - begin, 64 << 20)))
+    with contextlib.suppress(OSError):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if "memfd:" in os.readlink(link):
+                    pieces.append(_sparse(link))
+    return b"".join(pieces)
+
+
+def _sparse(path: Path) -> bytes:
+    """What of it is not holes."""
+    pieces, at = [], 0
+    with path.open("rb", 0) as file, contextlib.suppress(OSError):
+        while True:
+            begin = os.lseek(file.fileno(), at, os.SEEK_DATA)
+            at = os.lseek(file.fileno(), begin, os.SEEK_HOLE)
+            pieces.append(os.pread(file.fileno(), at - begin, begin))
     return b"".join(pieces)
 
 

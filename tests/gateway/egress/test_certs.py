@@ -30,6 +30,40 @@ def test_a_ca_is_made_once_and_its_key_is_for_nobody_else(ours: tuple[Path, Path
     assert made.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length == 0
 
 
+async def test_what_trusts_one_workers_ca_trusts_the_leaves_of_all(tmp_path: Path) -> None:
+    """An actor's memory, woken by another worker, holds the certificate of the former one."""
+    from gateway.tls import Tls
+
+    homes = [(tmp_path / name / "ca.crt", tmp_path / name / "ca.key") for name in "abc"]
+    for home, seed in zip(homes, (b"s" * 32, b"s" * 32, b"t" * 32), strict=True):
+        make_authority(*home, seed=seed)
+    remembers = ssl.create_default_context(cafile=str(homes[0][0]))
+    for number, is_good in ((1, True), (2, False)):
+        leaf = Authority(*homes[number]).mint("a.test")
+        client = Tls(remembers, server=False, hostname="a.test")
+        server = Tls(leaf, server=True)
+        client.start()
+        server.feed(client.take())
+        if not is_good:
+            with pytest.raises(ssl.SSLCertVerificationError):
+                client.feed(server.take())
+            continue
+        client.feed(server.take())
+        assert client.is_ready
+
+
+def test_a_ca_of_a_worker_that_was_alone_gives_way_to_the_shared_one(tmp_path: Path) -> None:
+    cert, key = tmp_path / "ca.crt", tmp_path / "ca.key"
+    make_authority(cert, key)
+    alone = cert.read_bytes()
+    make_authority(cert, key, seed=b"s" * 32)
+    shared = cert.read_bytes()
+    assert shared != alone
+    make_authority(cert, key, seed=b"s" * 32)
+    assert cert.read_bytes() == shared and stat.S_IMODE(key.stat().st_mode) == 0o600
+    Authority(cert, key)
+
+
 @pytest.mark.parametrize("host", ["a.test", "192.0.2.1", "2001:db8::1", "a" * 60 + ".b.c.d.test"])
 def test_a_leaf_verifies_for_its_host_alone(ours: tuple[Path, Path], host: str) -> None:
     from gateway.tls import Tls

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.egress.parts import Budgets
 from tests.gateway.egress.world import Talk, World, intercept, ok, origin, running
 
 
@@ -89,6 +90,16 @@ async def test_a_client_that_leaves_ends_its_call(tmp_path: Path) -> None:
                 while world.caller.calls:
                     await asyncio.sleep(0.01)
             assert world.lines[-1].reason == "the actor left"
+
+
+async def test_a_body_that_stops_on_its_way_ends_its_call(tmp_path: Path) -> None:
+    async with origin(tmp_path) as out:
+        text = intercept(out.port, out.ca)
+        async with running(tmp_path, text, budgets=Budgets(stream_idle_s=0.5)) as world:
+            talk = await _inside(world)
+            talk.say("POST / HTTP/1.1\r\nHost: api.test\r\nContent-Length: 10\r\n\r\nslow")
+            assert (await talk.head()).startswith(b"HTTP/1.1 504 ")
+            assert world.caller.calls == 0 and not out.bodies
 
 
 async def test_an_answer_without_an_end_that_breaks_off_is_broken(tmp_path: Path) -> None:

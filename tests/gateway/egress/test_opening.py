@@ -20,6 +20,10 @@ from tests.gateway.egress.world import auth, intercept, origin, running
         ("2130706433:443", "t1", 400, b"invalid request"),
         ("api.test@evil.test:443", "t1", 400, b"invalid request"),
         ("127.0.0.1:443", "t1", 403, b"authorization failed"),
+        ("*.test:443", "t1", 400, b"invalid request"),
+        ("api.test:0", "t1", 400, b"invalid request"),
+        ("api.test:65536", "t1", 400, b"invalid request"),
+        ("api.test:443:443", "t1", 400, b"invalid request"),
     ],
 )
 async def test_a_connect_that_nothing_admits(

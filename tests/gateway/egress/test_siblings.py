@@ -6,7 +6,7 @@ import pytest
 from gateway.egress.ask import Ask
 from gateway.egress.forwarding import Forward
 from gateway.egress.refusals import Refusal, Refused
-from gateway.egress.siblings import FIELD, MOST_OPEN, Siblings
+from gateway.egress.siblings import FIELD, MOST_HOPS, MOST_OPEN, Siblings
 from tests.gateway.egress.documents import ask, document
 
 SEED = b"s" * 32
@@ -59,6 +59,24 @@ def test_refused(made: Ask, rules: str, what: Refused) -> None:
 def test_rules_may_allow_another_namespace() -> None:
     rules = """['destination.hostname.endsWith(".other.actors.internal")']"""
     assert _forward(ask("c2.other.actors.internal"), rules).authority.startswith("c2.other.")
+
+
+def test_a_request_that_is_handed_on_for_ever_comes_to_an_end() -> None:
+    made, field = Siblings(("actors.test",), b"k" * 32), "forged"
+    made.gateway = ("127.0.0.1", 1)
+
+    def hand_on() -> str:
+        # c1 hands what it got on to itself, fields and all.
+        asked = ask("c1.demo.actors.internal", fields=[(FIELD, field)])
+        forward = made.forward(asked, None, frozenset(), 0)
+        return dict(forward.fields)[FIELD]
+
+    for _ in range(MOST_HOPS):
+        field = hand_on()
+    with pytest.raises(Refusal, match="circle"):
+        hand_on()
+    field = ""  # whoever begins anew is at the beginning
+    assert hand_on()
 
 
 def test_circles_come_to_an_end() -> None:

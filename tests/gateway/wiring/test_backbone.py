@@ -25,8 +25,8 @@ def record(worker: str) -> WorkerRecord:
 def test_each_hop_has_a_key_of_its_own_that_tells_nothing_of_the_shared_one() -> None:
     keys = Keys.of(SHARED)
     assert keys.admin == SHARED
-    derived = [keys.rpc, keys.door, keys.actors]
-    assert len({SHARED, *derived}) == 4
+    derived = [keys.rpc, keys.door, keys.actors, keys.callers, keys.authority]
+    assert len({SHARED, *derived}) == 6
     assert all(key is not None and SHARED not in key and len(key) == 64 for key in derived)
 
 
