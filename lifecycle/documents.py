@@ -30,6 +30,7 @@ from lifecycle.strict import NotUnderstood, convert, nearest
 from lifecycle.templates import Readiness, Template
 from placement.model import InvalidName, check_label, is_label
 from runtimes.base import MEMORY_CLASSES, Resources, RuntimeClass
+from runtimes.interpreter import NotPython, parse
 
 LARGEST_BYTES = 256 * 1024
 
@@ -39,6 +40,8 @@ _OURS = re.compile(r"PORT(_.*)?|ROUSE_.*")
 """Variables that tell a program where it is: the driver's to set."""
 _HOSTS_OWN = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr")
 _MOST_DURABLE = 16
+_MOST_PRELOADED = 64
+_PRELOADING = (RuntimeClass.PROCESS, RuntimeClass.BUBBLEWRAP)
 _MOST_RUNNING = 1_000_000
 
 
@@ -135,7 +138,9 @@ def _template(document: TemplateDocument) -> Template:
         runtime=RuntimeClass(spec.runtime.class_) if spec.runtime.class_ != "auto" else "auto",
         requires=_requires(spec),
         labels=spec.runtime.labels,
-        command=_command(spec.command),
+        image=_image(spec.image),
+        command=_command(spec.command, has_image=spec.image is not None),
+        preload=_preload(spec),
         working_dir=_working_dir(spec.working_dir),
         env=_env(spec.env),
         ports=ports,
@@ -165,7 +170,11 @@ def _label(text: str, path: str) -> str:
 
 def _requires(spec: Spec) -> tuple[str, ...]:
     """What was written, and what else in the document asks for the same."""
-    requires = set(spec.runtime.requires)
+    requires = set[str](spec.runtime.requires)
+    if spec.image is not None:
+        requires.add("image")
+        if spec.runtime.class_ in ("process", "microvm"):
+            raise NotUnderstood("spec.image", f"{spec.runtime.class_} runs no images: write auto")
     if spec.snapshot.scope == "full":
         requires.add("full-snapshot")
     if "full-snapshot" in requires and spec.snapshot.scope == "data":
@@ -181,13 +190,56 @@ def _requires(spec: Spec) -> tuple[str, ...]:
     return tuple(sorted(requires))
 
 
-def _command(command: tuple[str, ...]) -> tuple[str, ...]:
+def _image(image: str | None) -> Path | None:
+    if image is None:
+        return None
+    if not image.startswith("/") or "\0" in image:
+        raise NotUnderstood(
+            "spec.image",
+            f"{image[:80]!r} is no absolute path of an OCI layout (a registry's image becomes one "
+            "by `skopeo copy docker://NAME oci:DIRECTORY`)",
+        )
+    return Path(image)
+
+
+def _command(command: tuple[str, ...] | None, *, has_image: bool) -> tuple[str, ...]:
+    if command is None:
+        if not has_image:
+            raise NotUnderstood("spec.command", "is missing")
+        return ()
     if not command or not command[0]:
         raise NotUnderstood("spec.command", "is empty: say which program to run")
     for index, argument in enumerate(command):
         if "\0" in argument:
             raise NotUnderstood(f"spec.command[{index}]", "holds a NUL character")
     return command
+
+
+def _preload(spec: Spec) -> tuple[str, ...]:
+    if not spec.preload:
+        return ()
+    if len(spec.preload) > _MOST_PRELOADED:
+        raise NotUnderstood("spec.preload", f"has more than {_MOST_PRELOADED} modules")
+    for index, name in enumerate(spec.preload):
+        path = f"spec.preload[{index}]"
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise NotUnderstood(path, f"{name[:80]!r} cannot name a Python module")
+        if name in spec.preload[:index]:
+            raise NotUnderstood(path, f"{name[:80]} is named twice")
+    kind = spec.runtime.class_
+    if kind not in ("auto", *_PRELOADING):
+        raise NotUnderstood(
+            "spec.preload", f"{kind} forks no actors: {' and '.join(_PRELOADING)} do"
+        )
+    if "full-snapshot" in _requires(spec):
+        raise NotUnderstood("spec.preload", "is of no use with full snapshots: they keep memory")
+    if spec.image is not None or spec.command is None:
+        raise NotUnderstood("spec.preload", "is of the host's Python: it goes with no image")
+    try:
+        parse(spec.command)
+    except NotPython as error:
+        raise NotUnderstood("spec.preload", f"needs a Python command: {error}") from error
+    return spec.preload
 
 
 def _working_dir(text: str | None) -> Path | None:

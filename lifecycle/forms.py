@@ -100,7 +100,12 @@ class EgressForm(_Form, frozen=True, kw_only=True):
 
 class Spec(_Form, frozen=True, kw_only=True):
     runtime: RuntimeForm = RuntimeForm()
-    command: tuple[str, ...]
+    image: str | None = None
+    """An OCI layout on the workers' disks, a directory or a tar: its root is the program's system.
+    Then `command`, `workingDir` and `env` are what differs from the image's own."""
+    command: tuple[str, ...] | None = None
+    preload: tuple[str, ...] = ()
+    """Python modules that a parent imports once, from which actors are forked."""
     working_dir: str | None = None
     env: tuple[EnvForm, ...] = ()
     ports: tuple[PortForm, ...] = (PortForm(name="http", port=8080),)

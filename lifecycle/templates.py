@@ -34,8 +34,14 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     """Any of `full-snapshot`, `isolation`."""
     labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Of the worker."""
+    image: Path | None = None
+    """An OCI layout on the worker's disk; None: the host's system."""
     command: tuple[str, ...]
+    """Empty only with an image: what that says."""
+    preload: tuple[str, ...] = ()
+    """Modules that a parent on each worker has imported before an actor is forked from it."""
     working_dir: Path | None = None
+    """In the image, where there is one."""
     env: Mapping[str, str] = msgspec.field(default_factory=dict)
     ports: Mapping[str, int]
     """Name -> number, the main one first; never empty."""
@@ -78,7 +84,10 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def started_as(self) -> str:
         """Digest of what a program was told when it was started: in an image it knows no other."""
-        told = (self.command, str(self.working_dir), self.env, self.ports, self.durable)
+        told: tuple[object, ...] = (
+            *(self.command, str(self.working_dir), self.env, self.ports, self.durable),
+            *(() if self.image is None else (str(self.image),)),
+        )
         return hashlib.blake2b(msgspec.json.encode(told), digest_size=8).hexdigest()
 
     def with_policy(self, policy: str | None) -> "Template":

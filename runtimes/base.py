@@ -62,6 +62,16 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
     pids: int | None = None
 
 
+class Preload(msgspec.Struct, frozen=True, kw_only=True):
+    """What a parent has imported before the actor is forked from it; nothing of the actor's."""
+
+    template: str
+    """`namespace/name`: actors of different templates never share a parent."""
+    modules: tuple[str, ...]
+    env: Mapping[str, str]
+    """What the template says of the environment."""
+
+
 class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
     """All a driver needs to start one copy of an actor."""
 
@@ -81,11 +91,18 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
     others: PORT and PORT_<NAME> tell the program."""
     durable: Mapping[str, Path]
     """Declared path (`/data`) -> directory of the host that holds its files."""
+    root: Path | None = None
+    """An unpacked image, only read: the program's whole system in place of the host's. Command,
+    working directory and PATH are then of it."""
+    user: int | None = None
+    """Of the image; a driver whose actors have one user id for all takes that."""
     read_only: tuple[Path, ...] = ()
     """Further directories of the host to show read-only, at the same path."""
     shown: tuple[Path, ...] = ()
     """Directories of rouse's own that are for actors to read, at the same path."""
     resources: Resources = Resources()
+    preload: Preload | None = None
+    """Fork it from such a parent; None: start it anew."""
     log: Path
     """File that gets stdout and stderr; the driver keeps it under `log_limit`."""
     log_limit: int = 1_000_000
@@ -202,6 +219,10 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """Sandboxes outlive the worker's process and can be re-attached by handle."""
     keeps: tuple[str, ...]
     """What isolation holds here, in words for `rouse doctor` and the log."""
+    preload_lacks: str = "it starts every program anew"
+    """Why it cannot fork actors from a parent that has preloaded modules; empty: it can."""
+    roots: bool = False
+    """It can run a program in an image's root (SandboxSpec.root)."""
     by_request: bool = False
     """`auto` takes it only for a template that requires what no other class here has."""
     by_name: bool = False

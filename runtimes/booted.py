@@ -21,7 +21,7 @@ from runtimes.kernel import Kernel
 from runtimes.machines import FILES
 from runtimes.spawn import in_thread
 from runtimes.vmm import COMMAND_LINE, Guest, Vmm
-from runtimes.vmseats import STATE, VmSeat, VmSeats
+from runtimes.vmseats import STATE, VmSeat, VmSeats, reap
 
 BOOT_S = 90.0
 _WORKS = "works"
@@ -77,10 +77,12 @@ class Booted:
     async def _boot(self, guest: Guest, place: Path) -> None:
         seat = self._seats.new()
         beside = place.with_name(f".{place.name}-{seat.name}")
+        begun: list[procfs.Pid] = []
         self._making.add(seat.name)
         try:
             await in_thread(lambda: seat.lay(guest.memory_bytes, Resources()))
             process = await self._vmm.begin(seat.room, guest, seat.launch, None)
+            begun.append(process)
             await until_it_listens(seat, lambda: procfs.is_alive(process))
             await self._vmm.pause(seat.room)
             await in_thread(lambda: beside.mkdir(mode=0o700))
@@ -92,6 +94,7 @@ class Booted:
             raise RuntimeFailure(f"no machine boots here: {error} {said}".strip()) from error
         finally:
             await in_thread(lambda: _clear(seat, beside))
+            reap(begun)
             self._making.discard(seat.name)
 
 

@@ -7,13 +7,16 @@ small /dev of its own; nothing else. Where the worker is root it also has a netw
 machine has. It lives on when the worker dies and is found again by its record.
 """
 
+import asyncio
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from runtimes import bwrap, landlock, limits, netns, seccomp, trial, userns, view
+from runtimes import bwrap, forks, landlock, limits, netns, procfs, seccomp, trial, userns, view
 from runtimes.base import (
     Capabilities,
     Endpoint,
@@ -26,16 +29,21 @@ from runtimes.base import (
     Scope,
 )
 from runtimes.cgroups import Tree
+from runtimes.delivery import Inside, deliver
 from runtimes.environment import check_program, compose
+from runtimes.forks import Forks
 from runtimes.logs import open_for_actor
+from runtimes.nursery import Began, Nursery, kind_of
 from runtimes.ownership import give
 from runtimes.ports import Ports
 from runtimes.procfs import Pid
 from runtimes.sandboxes import OfSandboxes, Sandbox, Sandboxes
-from runtimes.spawn import in_thread
+from runtimes.spawn import in_thread, to_its_end
 
 HOLDERS = 2
 """Processes of a sandbox that are not the actor's: bwrap outside, its process 1 inside."""
+FORK_HOLDERS = HOLDERS + 1
+"""Of a sandbox whose program came in by a fork: the one inside that was started in its place."""
 SHARED_UID = 1000
 """Inside, where the worker is not root: outside it is the worker's own id."""
 
@@ -62,7 +70,11 @@ class Bubblewrap(OfSandboxes):
         self._privileged = os.geteuid() == 0 if privileged is None else privileged
         self._bwrap = bwrap.find()
         self._users: userns.UserNamespace | None = None
+        # A parent and its child's sandbox are begun at once, and must be in the same one.
+        self._making = threading.Lock()
         self._sandboxes = Sandboxes(root, tree=tree, ports=ports, read_exit=_read_exit)
+        self.nursery = Nursery(root / "zygotes", self._begin_parent, tree=tree, ports=ports)
+        self._forks: Forks | None = None
         self._fingerprint: Fingerprint | None = None
 
     def capabilities(self) -> Capabilities:
@@ -71,6 +83,11 @@ class Bubblewrap(OfSandboxes):
             isolation=1,
             own_network=self._privileged,
             survives_worker=True,
+            # Its own user could do to its children, and to rouse, what their sandbox forbids them.
+            preload_lacks=""
+            if self._privileged
+            else "bubblewrap forks actors from a parent only where the worker is root",
+            roots=True,
             keeps=self._keeps(),
         )
 
@@ -79,10 +96,19 @@ class Bubblewrap(OfSandboxes):
             self._fingerprint = await self._try_it()
         return self._fingerprint
 
+    async def run(self) -> None:
+        await self.nursery.run()
+
+    async def sweep(self, keep: Collection[str]) -> list[str]:
+        await self.nursery.sweep()
+        return await super().sweep(keep)
+
     async def start(self, spec: SandboxSpec) -> Handle:
         binary = self._bwrap
         if binary is None:
             raise RuntimeFailure("there is no bwrap here")
+        if spec.preload is not None:
+            return await self._fork(binary, spec)
         owner = userns.outside(userns.inside(spec.uid)) if self._privileged else None
         async with self._sandboxes.starting(spec, owner=owner, extra_pids=HOLDERS) as sandbox:
             ports = dict(spec.ports)
@@ -91,34 +117,63 @@ class Bubblewrap(OfSandboxes):
                     ports[name] = self._ports.take()
                     sandbox.record.ports.append(ports[name])
             outer, *where = await in_thread(lambda: self._launch(binary, spec, sandbox, ports))
+            return self._sandboxes.keep(sandbox, self._handle(spec, sandbox, outer, where, ports))
+
+    async def _fork(self, binary: Path, spec: SandboxSpec) -> Handle:
+        if not self._privileged:
+            raise RuntimeFailure(f"cannot preload: {self.capabilities().preload_lacks}")
+        owner = userns.outside(userns.inside(spec.uid))
+        async with self._sandboxes.starting(spec, owner=owner, extra_pids=FORK_HOLDERS) as sandbox:
+            # Both at once: each is half of the time.
+            enclosing = asyncio.get_running_loop().run_in_executor(
+                None, lambda: self._enclose(binary, spec, sandbox)
+            )
+            try:
+                zygote, line = await self.nursery.fork(spec)
+            except BaseException:
+                await to_its_end(enclosing)
+                raise
+            with line:
+                inner = await to_its_end(enclosing)
+                main = await in_thread(lambda: self._deliver(spec, sandbox, inner, line))
+            zygote.born(main.pid)
+            sandbox.parent = zygote
+            where = (inner.pid, netns.inode(inner.pid))
             return self._sandboxes.keep(
-                sandbox,
-                Handle(
-                    runtime=self.runtime,
-                    actor=spec.actor,
-                    uid=spec.uid,
-                    epoch=spec.epoch,
-                    pid=outer.pid,
-                    started=outer.started,
-                    endpoints={
-                        name: Endpoint(
-                            host="127.0.0.1",
-                            port=port,
-                            declared=spec.ports[name],
-                            netns_pid=where[0],
-                            netns=where[1],
-                        )
-                        for name, port in ports.items()
-                    },
-                    cgroup=sandbox.record.cgroup,
-                    directory=spec.directory,
-                ),
+                sandbox, self._handle(spec, sandbox, main, where, dict(spec.ports))
             )
 
-    def _launch(
-        self, binary: Path, spec: SandboxSpec, sandbox: Sandbox, ports: Mapping[str, int]
-    ) -> tuple[Pid, int | None, int | None]:
-        """bwrap's pid; a process in the sandbox's own network, and the number of that."""
+    def _handle(
+        self,
+        spec: SandboxSpec,
+        sandbox: Sandbox,
+        main: Pid,
+        where: Sequence[int | None],
+        ports: Mapping[str, int],
+    ) -> Handle:
+        """`where`: a process in the sandbox's own network, and the number of that."""
+        return Handle(
+            runtime=self.runtime,
+            actor=spec.actor,
+            uid=spec.uid,
+            epoch=spec.epoch,
+            pid=main.pid,
+            started=main.started,
+            endpoints={
+                name: Endpoint(
+                    host="127.0.0.1",
+                    port=port,
+                    declared=spec.ports[name],
+                    netns_pid=where[0],
+                    netns=where[1],
+                )
+                for name, port in ports.items()
+            },
+            cgroup=sandbox.record.cgroup,
+            directory=spec.directory,
+        )
+
+    def _environment(self, spec: SandboxSpec, ports: Mapping[str, int]) -> dict[str, str]:
         data = list(spec.durable)
         env = compose(
             actor=spec.actor,
@@ -129,16 +184,103 @@ class Bubblewrap(OfSandboxes):
             temporary="/tmp",
         )
         check_program(spec, env["PATH"])
+        return env
+
+    async def _begin_parent(
+        self, spec: SandboxSpec, sandbox: Sandbox, control: socket.socket, began: Began
+    ) -> tuple[Pid, Handle]:
+        binary = self._bwrap
+        assert binary is not None
+        # Of its kind: a parent and the one that replaces it are the same user.
+        user = userns.inside(spec.uid.rpartition("-")[0])
+
+        def launch() -> tuple[Pid, Pid]:
+            output = open_for_actor(sandbox.record.fifo)
+            env = {"HOME": "/tmp", "LANG": "C.UTF-8", "TMPDIR": "/tmp", **spec.env}
+            try:
+                return bwrap.launch(
+                    binary,
+                    forks.parent_options(self._options(spec, user)),
+                    (*spec.command, forks.CRADLE, str(control.fileno())),
+                    env=env,
+                    account=_account(user, env["HOME"]),
+                    user_namespace=self._user_namespace(),
+                    filters=seccomp.filters_of_a_parent().programs,
+                    output=output,
+                    began=began,
+                    # Not their number: the kernel counts all children against it, wherever they go.
+                    at_gate=lambda pid: limits.apply(pid, self._bounds(spec, own_user=False)),
+                    keep=(control.fileno(),),
+                )
+            finally:
+                os.close(output)
+
+        outer, inner = await in_thread(launch)
+        return inner, self._handle(spec, sandbox, outer, (None, None), {})
+
+    def _enclose(self, binary: Path, spec: SandboxSpec, sandbox: Sandbox) -> Pid:
+        env = self._environment(spec, spec.ports)
+        user = userns.inside(spec.uid)
+        for directory in spec.durable.values():
+            give(directory, userns.outside(user))
+        output = open_for_actor(sandbox.record.fifo)
+        try:
+            return self._maker().enclose(
+                binary,
+                self._options(spec, user),
+                owner=userns.inside(kind_of(spec)),
+                user=user,
+                account=_account(user, env["HOME"]),
+                output=output,
+                began=lambda process: self._sandboxes.began(sandbox, process, spared=True),
+            )
+        finally:
+            os.close(output)
+
+    def _deliver(self, spec: SandboxSpec, sandbox: Sandbox, inner: Pid, line: socket.socket) -> Pid:
+        user = userns.inside(spec.uid)
+        output = open_for_actor(sandbox.record.fifo)
+        try:
+            return deliver(
+                line,
+                output=output,
+                env=self._environment(spec, spec.ports),
+                cwd=_start_in(spec),
+                inside=Inside(
+                    holder=inner,
+                    user=user,
+                    outside=userns.outside(user),
+                    filters=seccomp.filters().programs,
+                    domain=not landlock.why_not(),
+                ),
+                began=lambda process: self._sandboxes.began(sandbox, process),
+                # What holds this sandbox is of its parent's user; who enters it ends.
+                at_gate=lambda pid: limits.apply(pid, self._bounds(spec, holders=1)),
+                strangers=lambda: _strangers(sandbox, inner),
+            )
+        finally:
+            os.close(output)
+
+    def _bounds(
+        self, spec: SandboxSpec, *, own_user: bool = True, holders: int = HOLDERS
+    ) -> dict[int, int]:
+        return limits.wanted(
+            spec.resources,
+            own_user=own_user,
+            memory=self._tree is None or "memory" not in self._tree.controllers,
+            extra_pids=holders,
+        )
+
+    def _launch(
+        self, binary: Path, spec: SandboxSpec, sandbox: Sandbox, ports: Mapping[str, int]
+    ) -> tuple[Pid, int | None, int | None]:
+        """bwrap's pid; a process in the sandbox's own network, and the number of that."""
+        env = self._environment(spec, ports)
         user = userns.inside(spec.uid) if self._privileged else SHARED_UID
         if self._privileged:
             for directory in spec.durable.values():
                 give(directory, userns.outside(user))
-        bounds = limits.wanted(
-            spec.resources,
-            own_user=True,
-            memory=self._tree is None or "memory" not in self._tree.controllers,
-            extra_pids=HOLDERS,
-        )
+        bounds = self._bounds(spec)
 
         network: list[int] = []
 
@@ -155,7 +297,7 @@ class Bubblewrap(OfSandboxes):
                 self._options(spec, user),
                 spec.command,
                 env=env,
-                account=f"actor:x:{user}:{user}:actor:{env['HOME']}:/bin/sh\n",
+                account=_account(user, env["HOME"]),
                 user_namespace=self._user_namespace() if self._privileged else None,
                 filters=seccomp.filters().programs,
                 output=output,
@@ -167,10 +309,9 @@ class Bubblewrap(OfSandboxes):
         return (outer, inner.pid, network[0]) if network else (outer, None, None)
 
     def _options(self, spec: SandboxSpec, user: int) -> list[str]:
-        shown = [*view.python(), *spec.read_only]
-        if spec.working_dir is not None:
-            shown.append(spec.working_dir)
-        start_in = spec.working_dir or next(iter(spec.durable), "/tmp")
+        shown = [*spec.read_only]
+        if spec.root is None:
+            shown += [*view.python(), *([spec.working_dir] if spec.working_dir else [])]
         return [
             *("--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try"),
             *(
@@ -182,20 +323,28 @@ class Bubblewrap(OfSandboxes):
             ),
             *("--uid", str(user), "--gid", str(user)),
             *(("--unshare-net",) if self._privileged else ("--unshare-user", "--disable-userns")),
-            *view.system(),
+            *(view.system() if spec.root is None else view.image(spec.root)),
             *(() if self._privileged else view.network_files()),
             *view.devices(spec.resources.memory_bytes),
             *(view.settings() if os.geteuid() == 0 and not self._privileged else ()),
             *view.read_only(shown, hidden=[*self._hidden, spec.directory.parent]),
             *view.for_actors(spec.shown),
             *view.durable(spec.durable),
-            *("--chdir", str(start_in)),
+            *("--chdir", str(_start_in(spec))),
         ]
 
     def _user_namespace(self) -> int:
-        if self._users is None:
-            self._users = userns.UserNamespace()
-        return self._users.fd
+        with self._making:
+            if self._users is None:
+                self._users = userns.UserNamespace()
+            return self._users.fd
+
+    def _maker(self) -> Forks:
+        self._user_namespace()
+        with self._making:
+            assert self._users is not None
+            self._forks = self._forks or Forks(self._users)
+            return self._forks
 
     async def _try_it(self) -> Fingerprint:
         if sys.platform != "linux":
@@ -231,6 +380,22 @@ class Bubblewrap(OfSandboxes):
             "cpu share by cgroup" if "cpu" in controllers else "no limit of CPU share",
             "pids by cgroup" if "pids" in controllers else "pids by resource limit",
         )
+
+
+def _strangers(sandbox: Sandbox, inner: Pid) -> set[int]:
+    """In its cgroup and not begun by us. Without a cgroup nobody can tell."""
+    if sandbox.cgroup is None:
+        return set()
+    begun = {root.pid for root in sandbox.roots}
+    return set(sandbox.cgroup.pids()) - begun - {child.pid for child in procfs.children(inner)}
+
+
+def _start_in(spec: SandboxSpec) -> Path:
+    return spec.working_dir or Path(next(iter(spec.durable), "/tmp"))
+
+
+def _account(user: int, home: str) -> str:
+    return f"actor:x:{user}:{user}:actor:{home}:/bin/sh\n"
 
 
 def _read_exit(how: Exit) -> Exit:

@@ -13,7 +13,7 @@ import select
 import shutil
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from io import FileIO
 from pathlib import Path
 
@@ -54,45 +54,46 @@ def launch(
     output: int,
     began: Callable[[Pid], None],
     at_gate: Callable[[int], None],
+    keep: Collection[int] = (),
+    begin: Callable[[Sequence[str], Sequence[int]], int] | None = None,
 ) -> tuple[Pid, Pid]:
     """The pids of bwrap outside and of the sandbox's process 1. Blocks a few milliseconds.
 
     `began` hears of each process as soon as there is one; `at_gate` gets the pid of process 1
     while nothing of the actor runs: limits set now hold from its first instruction. `account` is
     the sandbox's /etc/passwd; bwrap waits for its last byte, which makes it the gate. `filters`:
-    seccomp programs, which bwrap loads as the last thing before the program.
+    seccomp programs, which bwrap loads as the last thing before the program. `keep`: further
+    descriptors that it gets at the same numbers. `begin` starts bwrap where that is not our child:
+    by its command line and descriptors.
     """
     with contextlib.ExitStack() as stack:
         info, info_end = _pipe(stack)
         gate_end, gate = _pipe(stack)
         words = [*options]
-        keep = [info_end.fileno(), gate_end.fileno()]
+        kept = [*keep, info_end.fileno(), gate_end.fileno()]
         if user_namespace is not None:
             # bwrap closes the descriptor that it blocks on before it runs the program, and not
             # the one of the user namespace; a namespace cannot be read, so it does not block.
             words += ["--userns", str(user_namespace), "--block-fd", str(user_namespace)]
-            keep.append(user_namespace)
+            kept.append(user_namespace)
         for program in filters:
             compiled = stack.enter_context(_memory_file(program))
             words += ["--add-seccomp-fd", str(compiled.fileno())]
-            keep.append(compiled.fileno())
+            kept.append(compiled.fileno())
         words += ["--info-fd", str(info_end.fileno())]
-        words += ["--ro-bind-data", str(gate_end.fileno()), "/etc/passwd"]
+        words += ["--perms", "0644", "--ro-bind-data", str(gate_end.fileno()), "/etc/passwd"]
         words += ["--remount-ro", "/", "--clearenv"]
         for name, value in env.items():
             words += ["--setenv", name, value]
         text = b"".join(os.fsencode(word) + b"\0" for word in words)
         arguments = stack.enter_context(_memory_file(text))
-        keep.append(arguments.fileno())
-        begin = functools.partial(
-            spawn,
-            [str(bwrap), "--args", str(arguments.fileno()), "--", *command],
-            env={},
-            cwd=Path("/"),
-            output=output,
-            keep=keep,
-        )
-        outer = procfs.identify(begin() if landlock.why_not() else landlock.confined(begin))
+        kept.append(arguments.fileno())
+        line = [str(bwrap), "--args", str(arguments.fileno()), "--", *command]
+        ours = functools.partial(spawn, line, env={}, cwd=Path("/"), output=output, keep=kept)
+        if begin is not None:
+            outer = procfs.identify(begin(line, kept))
+        else:
+            outer = procfs.identify(ours() if landlock.why_not() else landlock.confined(ours))
         began(outer)
         info_end.close()
         gate_end.close()

@@ -35,7 +35,6 @@ class Op(IntEnum):
     STATFS = 17
     RELEASE = 18
     FSYNC = 20
-    FLUSH = 25
     INIT = 26
     OPENDIR = 27
     READDIR = 28
@@ -137,6 +136,11 @@ def attributes(node: int, about: os.stat_result) -> bytes:
 
 def entry(node: int, about: os.stat_result) -> bytes:
     return _ENTRY.pack(node, 0, FOREVER_S, FOREVER_S, 0, 0) + _attr(node, about)
+
+
+def nothing() -> bytes:
+    """In place of an entry: there is none of this name, and that stays so too."""
+    return _ENTRY.pack(0, 0, FOREVER_S, 0, 0, 0) + bytes(_ATTR.size)
 
 
 def _attr(node: int, about: os.stat_result) -> bytes:

@@ -6,7 +6,6 @@ outside its durable directories. Linux, as root, with cgroup v2 and iproute2.
 """
 
 import contextlib
-import hashlib
 import os
 import platform
 import shutil
@@ -82,6 +81,7 @@ class Gvisor:
             own_network=True,
             near=netpair.WORKER,
             survives_worker=True,
+            roots=True,
             keeps=(
                 "own kernel (systrap), mounts, processes and network; system read-only",
                 "memory in snapshots; freeze by its own kernel, kill by cgroup",
@@ -121,8 +121,8 @@ class Gvisor:
             "platform": ("systrap",),
             "machine": (platform.machine(),),
             "processor": self._features,
-            "system": (_system(),),
-            "sandbox": (_digest(msgspec.json.encode(alike)),),
+            "system": (rootfs.system() if spec.root is None else spec.root.parent.name,),
+            "sandbox": (rootfs.digest(msgspec.json.encode(alike)),),
         }
 
     async def restore(self, spec: SandboxSpec, image: Path) -> Handle:
@@ -172,12 +172,13 @@ class Gvisor:
 
     async def checkpoint(self, handle: Handle, into: Path) -> None:
         sitting = self._sittings.get(handle)
-        async with sitting.acting:
-            try:
+        try:
+            async with sitting.acting:
                 await self._write_image(sitting, into)
-            except BaseException:
-                await in_thread(lambda: shutil.rmtree(into, ignore_errors=True))
-                raise
+        except BaseException:
+            # Not under the lock: whoever wants it thawed waits for that.
+            await in_thread(lambda: shutil.rmtree(into, ignore_errors=True))
+            raise
         if sitting.spec is not None:
             # It goes to sleep, so it will be woken.
             self.stock.want(self._kind(sitting.spec), sitting.spec, soon=False)
@@ -207,7 +208,7 @@ class Gvisor:
         if not is_laid:
             seat.lay()
         for directory in spec.durable.values():
-            give(directory, rootfs.USER)
+            give(directory, _user(spec))
         self._tell(spec, seat, env)
         return seat.create(self._config(spec, seat), spec.resources)
 
@@ -218,21 +219,23 @@ class Gvisor:
         for number, declared in enumerate(spec.durable):
             durable[declared] = seat.directory / f"durable-{number}"
             durable[declared].mkdir(mode=0o700)
-            give(durable[declared], rootfs.USER)
+            give(durable[declared], _user(spec))
         spec = msgspec.structs.replace(spec, durable=durable)
         main = seat.create(self._config(spec, seat), spec.resources)
         return Box(seat=seat, main=main, durable=durable)
 
     def _move_in(self, spec: SandboxSpec, box: Box) -> None:
         for declared, files in spec.durable.items():
-            give(files, rootfs.USER)
+            give(files, _user(spec))
             move_in(files, box.durable[declared])
         self._tell(spec, box.seat, self._environment(spec))
 
     def _kind(self, spec: SandboxSpec) -> str:
         """Equal for specs that can take each other's empty sandbox."""
         config = self._config(spec, self.seats.at("any"))
-        return _digest(msgspec.json.encode((oci.comparable(config), spec.resources)))
+        return rootfs.digest(
+            msgspec.json.encode((oci.comparable(config), str(spec.root), spec.resources))
+        )
 
     def _lay_root(self) -> None:
         if not self._is_laid:
@@ -242,7 +245,7 @@ class Gvisor:
     @property
     def _base(self) -> Path:
         """The root of every sandbox here, another one when the host's system is another."""
-        return self._root / f"rootfs-{_system()}"
+        return self._root / f"rootfs-{rootfs.system()}"
 
     def _tell(self, spec: SandboxSpec, seat: Seat, env: Mapping[str, str]) -> None:
         """Who the actor is now: what a program that was restored finds nowhere else anew."""
@@ -267,18 +270,19 @@ class Gvisor:
         )
 
     def _config(self, spec: SandboxSpec, seat: Seat) -> dict[str, Any]:
-        places = [*view.python(), *spec.read_only]
-        if spec.working_dir is not None:
-            places.append(spec.working_dir)
-        system = [view.Shown(path, path, ()) for path in rootfs.directories()]
+        places = [*spec.read_only]
+        system: list[view.Shown] = []
+        if spec.root is None:
+            places += [*view.python(), *([spec.working_dir] if spec.working_dir else [])]
+            system = [view.Shown(path, path, ()) for path in rootfs.directories()]
         given = [view.Shown(path, path, ()) for path in spec.shown]
         hidden = [*self._hidden, spec.directory.parent]
         return oci.config(
-            root=self._base,
+            root=spec.root or self._base,
             command=spec.command,
             env=self._environment(spec),
             cwd=str(spec.working_dir or next(iter(spec.durable), "/tmp")),
-            user=rootfs.USER,
+            user=_user(spec),
             mounts=oci.mounts(
                 [*system, *view.shown(places, hidden), *given],
                 spec.durable,
@@ -359,7 +363,7 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
     @staticmethod
     def place(program: Path) -> Path:
         about = program.stat()
-        mark = _digest(f"{program} {about.st_size} {about.st_mtime_ns}".encode())
+        mark = rootfs.digest(f"{program} {about.st_size} {about.st_mtime_ns}".encode())
         return STATE.parent / f"works-{mark}.json"
 
     @classmethod
@@ -381,14 +385,5 @@ def _ask(program: Path) -> tuple[str, tuple[str, ...]]:
     return version, tuple(sorted(features.replace(",", " ").split()))
 
 
-def _system() -> str:
-    """What the host's /usr is: an image holds files of it open, and maps its libraries."""
-    try:
-        told = Path("/etc/os-release").read_bytes()
-    except OSError:
-        told = b""
-    return _digest(told + sys.version.encode() + sys.prefix.encode())
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=8).hexdigest()
+def _user(spec: SandboxSpec) -> int:
+    return rootfs.USER if spec.user is None else spec.user

@@ -22,7 +22,7 @@ from runtimes.procfs import Pid
 from runtimes.records import Record, Records
 from runtimes.spawn import in_thread
 from runtimes.vmm import Vmm
-from runtimes.vmseats import VmSeat, VmSeats, ask_files, read_exit
+from runtimes.vmseats import VmSeat, VmSeats, ask_files, read_exit, reap
 from runtimes.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -119,20 +119,22 @@ class Machines:
     async def freeze(self, handle: Handle) -> None:
         machine = self.get(handle)
         async with machine.acting:
-            if not machine.record.is_paused:
+            if not machine.record.is_paused or machine.record.is_turning:
                 await self._pause(machine)
             await machine.seat.cgroup.freeze()
 
     async def _pause(self, machine: Machine) -> None:
-        is_quiet = False
+        # Written down before: whatever ends us in here, a thaw lets the guest ask for files again.
+        record = machine.record
+        record.is_turning, record.is_quiet = True, False
+        self._records.write(record)
         with contextlib.suppress(RuntimeFailure, TimeoutError):
             async with asyncio.timeout(QUIET_S):
                 await guestcall.call(machine.seat.tap, "quiet")
-                is_quiet = True
-        machine.record.is_paused = True
-        machine.record.is_quiet = is_quiet
-        self._records.write(machine.record)
+                record.is_quiet = True
         await self._vmm.pause(machine.seat.room)
+        record.is_paused, record.is_turning = True, False
+        self._records.write(record)
 
     async def thaw(self, handle: Handle) -> None:
         machine = self.get(handle)
@@ -141,17 +143,20 @@ class Machines:
 
     async def _thaw(self, machine: Machine) -> None:
         machine.seat.cgroup.thaw()
-        if not machine.record.is_paused:
+        if not machine.record.is_paused and not machine.record.is_turning:
             return
+        machine.record.is_turning = True
+        self._records.write(machine.record)
         await self._vmm.resume(machine.seat.room)
         await guestcall.call(machine.seat.tap, "resume", **guestcall.afresh())
-        machine.record.is_paused = False
+        machine.record.is_paused = machine.record.is_turning = False
         self._records.write(machine.record)
 
     async def write_image(self, handle: Handle, into: Path) -> None:
         machine = self.get(handle)
         async with machine.acting:
-            if not machine.record.is_paused or not machine.record.is_quiet:
+            record = machine.record
+            if not record.is_paused or record.is_turning or not record.is_quiet:
                 raise RuntimeFailure("the guest did not come to rest", retryable=True)
             try:
                 await self._write(machine, into)
@@ -261,6 +266,8 @@ class Machines:
                     self._clear(machine)
 
     def _clear(self, machine: Machine) -> None:
+        if not machine.watches:
+            reap(Pid(*root) for root in machine.record.roots)
         slug = machine.record.slug
         self._records.remove(slug)
         if self._known.get(slug) is machine:

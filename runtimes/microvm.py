@@ -6,6 +6,7 @@ outside its durable directories. Every start goes on from one image too, of a ma
 booted: that is made once. Linux, as root, with cgroup v2 and iproute2.
 """
 
+import asyncio
 import contextlib
 import os
 import platform
@@ -33,6 +34,7 @@ from runtimes.booted import Booted
 from runtimes.cgroups import Tree
 from runtimes.cgroups_v1 import find_memory
 from runtimes.environment import check_program
+from runtimes.firecracker import Firecracker
 from runtimes.kernel import Kernel
 from runtimes.machines import FILES, Machine, Machines
 from runtimes.ownership import give
@@ -68,8 +70,8 @@ class Microvm:
         if tree is not None:
             memory = None if "memory" in tree.controllers else find_memory()
             self.seats = VmSeats(root=root, tree=tree, memory=memory)
-            self._machines = Machines(root, self.seats, self.vmm)
-            self._booted = Booted(self.seats, self.vmm)
+            self.machines = Machines(root, self.seats, self.vmm)
+            self.booted = Booted(self.seats, self.vmm)
 
     def capabilities(self) -> Capabilities:
         controllers = self._tree.controllers if self._tree is not None else frozenset()
@@ -95,7 +97,8 @@ class Microvm:
         return self._fingerprint
 
     async def run(self) -> None:
-        """Nothing is kept ready: a start goes on from an image as it is."""
+        # Nothing is kept ready: a start goes on from an image as it is.
+        await asyncio.Event().wait()
 
     def expect(self, spec: SandboxSpec) -> None:
         pass
@@ -103,7 +106,7 @@ class Microvm:
     async def start(self, spec: SandboxSpec) -> Handle:
         env = guestplan.environment(spec)
         check_program(spec, env["PATH"])
-        booted = await self._booted.image(self._guest(spec))
+        booted = await self.booted.image(self._guest(spec))
         async with self._begun(spec, booted) as machine:
             await guestcall.call(
                 machine.seat.tap,
@@ -112,7 +115,7 @@ class Microvm:
                 about=guestplan.about(spec, env),
                 start=guestplan.plan(spec, env, self._shares(spec), self._shown(spec)),
             )
-            return self._machines.keep(machine, self._handle(spec, machine))
+            return self.machines.keep(machine, self._handle(spec, machine))
 
     def image_terms(self, spec: SandboxSpec) -> Mapping[str, tuple[str, ...]]:
         plan = guestplan.plan(spec, {}, self._shares(spec), self._shown(spec))
@@ -122,7 +125,7 @@ class Microvm:
             "runtime": (str(self.runtime),),
             **self.vmm.terms(),
             "machine": (platform.machine(), f"{guestplan.memory_bytes(spec) >> 20} MiB"),
-            "kernel": (self._booted.kind,),
+            "kernel": (self.booted.kind,),
             "system": (rootfs.system(),),
             "sandbox": (rootfs.digest(msgspec.json.encode((alike, places))),),
         }
@@ -139,42 +142,40 @@ class Microvm:
                 about=guestplan.about(spec, guestplan.environment(spec)),
                 woken=True,
             )
-            return self._machines.keep(machine, self._handle(spec, machine))
+            return self.machines.keep(machine, self._handle(spec, machine))
 
     async def freeze(self, handle: Handle) -> None:
-        await self._machines.freeze(handle)
+        await self.machines.freeze(handle)
 
     async def thaw(self, handle: Handle) -> None:
-        await self._machines.thaw(handle)
+        await self.machines.thaw(handle)
 
     async def checkpoint(self, handle: Handle, into: Path) -> None:
-        await self._machines.write_image(handle, into)
+        await self.machines.write_image(handle, into)
 
     async def stop(self, handle: Handle, grace_s: float) -> None:
-        await self._machines.stop(handle, grace_s)
+        await self.machines.stop(handle, grace_s)
 
     async def wait(self, handle: Handle) -> Exit:
-        return await self._machines.wait(handle)
+        return await self.machines.wait(handle)
 
     async def inspect(self, handle: Handle) -> Inspection:
-        return await self._machines.inspect(handle)
+        return await self.machines.inspect(handle)
 
     async def sweep(self, keep: Collection[str]) -> list[str]:
-        return await self._machines.sweep(keep, self._booted.names)
+        return await self.machines.sweep(keep, self.booted.names)
 
     @contextlib.asynccontextmanager
     async def _begun(self, spec: SandboxSpec, image: Path) -> AsyncIterator[Machine]:
         """A machine that goes on from the image, with its attendant, and can be called."""
         guest = self._guest(spec)
         seat = self.seats.new()
-        async with self._machines.starting(spec, seat) as machine:
+        async with self.machines.starting(spec, seat) as machine:
             await in_thread(lambda: self._prepare(spec, seat, guest))
             orders = await in_thread(lambda: self._orders(spec, seat, image))
-            self._machines.began(
-                machine, await self.vmm.begin(seat.room, guest, seat.launch, image)
-            )
-            self._machines.began(machine, await in_thread(lambda: seat.attend(orders)))
-            self._machines.attend(machine)
+            self.machines.began(machine, await self.vmm.begin(seat.room, guest, seat.launch, image))
+            self.machines.began(machine, await in_thread(lambda: seat.attend(orders)))
+            self.machines.attend(machine)
             await self.vmm.resume(seat.room)
             await booted.until_it_listens(seat, lambda: machine.lives)
             yield machine
@@ -249,11 +250,11 @@ class Microvm:
         if why_not := self._lacks() or await in_thread(self.vmm.lacks):
             return Fingerprint(works=False, why_not=why_not)
         boots, version = self._kernel_here(), self.vmm.keeps()
-        await in_thread(lambda: self._booted.know(boots))
-        if not self._booted.is_tried():
+        await in_thread(lambda: self.booted.know(boots))
+        if not self.booted.is_tried():
             if why_not := await trial.fails(self, self._root):
                 return Fingerprint(works=False, version=version, why_not=why_not)
-            self._booted.tried()
+            self.booted.tried()
         return Fingerprint(works=True, version=version)
 
     def _lacks(self) -> str:
@@ -266,3 +267,9 @@ class Microvm:
         if not tap.TUN.exists():
             return f"no {tap.TUN}: a machine's network needs it"
         return "" if self._kernel is not None else HOW_TO_GET_IT
+
+
+def monitor() -> Vmm:
+    """The one that this machine has: QEMU first, which is the one that was really run. Blocks."""
+    known: tuple[Vmm, ...] = (Qemu(), Firecracker())
+    return next((each for each in known if not each.lacks()), known[0])

@@ -1,10 +1,12 @@
 """The `process` class: a plain child of the worker. For trusted code, development and macOS."""
 
 import os
+import socket
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
-from runtimes import limits, procfs
+from runtimes import cradle, limits, procfs
 from runtimes.base import (
     Capabilities,
     Endpoint,
@@ -15,8 +17,10 @@ from runtimes.base import (
     Scope,
 )
 from runtimes.cgroups import Tree
+from runtimes.delivery import deliver
 from runtimes.environment import compose
 from runtimes.logs import open_for_actor
+from runtimes.nursery import Began, Nursery
 from runtimes.ports import Ports
 from runtimes.procfs import Pid
 from runtimes.sandboxes import OfSandboxes, Sandbox, Sandboxes
@@ -36,6 +40,7 @@ class Process(OfSandboxes):
         self._tree = tree
         self._ports = ports
         self._sandboxes = Sandboxes(root, tree=tree, ports=ports)
+        self.nursery = Nursery(root / "zygotes", self._begin_parent, tree=tree, ports=ports)
         self._fingerprint: Fingerprint | None = None
 
     def capabilities(self) -> Capabilities:
@@ -44,6 +49,7 @@ class Process(OfSandboxes):
             isolation=0,
             own_network=False,
             survives_worker=True,
+            preload_lacks="" if sys.platform == "linux" else "forking from a parent needs Linux",
             keeps=_keeps(self._tree),
         )
 
@@ -57,13 +63,27 @@ class Process(OfSandboxes):
             )
         return self._fingerprint
 
+    async def run(self) -> None:
+        await self.nursery.run()
+
+    async def sweep(self, keep: Collection[str]) -> list[str]:
+        await self.nursery.sweep()
+        return await super().sweep(keep)
+
     async def start(self, spec: SandboxSpec) -> Handle:
         async with self._sandboxes.starting(spec) as sandbox:
             ports = {}
             for name in spec.ports:
                 ports[name] = self._ports.take()
                 sandbox.record.ports.append(ports[name])
-            main = await in_thread(lambda: self._launch(spec, sandbox, ports))
+            if spec.preload is None:
+                main = await in_thread(lambda: self._launch(spec, sandbox, ports))
+            else:
+                zygote, line = await self.nursery.fork(spec)
+                with line:
+                    main = await in_thread(lambda: self._deliver(spec, sandbox, ports, line))
+                zygote.born(main.pid)
+                sandbox.parent = zygote
             return self._sandboxes.keep(
                 sandbox,
                 Handle(
@@ -82,11 +102,63 @@ class Process(OfSandboxes):
                 ),
             )
 
-    def _launch(self, spec: SandboxSpec, sandbox: Sandbox, ports: dict[str, int]) -> Pid:
+    async def _begin_parent(
+        self, spec: SandboxSpec, sandbox: Sandbox, control: socket.socket, began: Began
+    ) -> tuple[Pid, Handle]:
+        env = {"HOME": str(spec.directory), "LANG": "C.UTF-8", "TMPDIR": str(spec.directory)}
+
+        def launch() -> Pid:
+            output = open_for_actor(sandbox.record.fifo)
+            try:
+                pid = spawn(
+                    (*spec.command, cradle.__file__, str(control.fileno())),
+                    env={**env, **spec.env},
+                    cwd=spec.working_dir or Path("/"),
+                    output=output,
+                    keep=(control.fileno(),),
+                )
+            finally:
+                os.close(output)
+            main = procfs.identify(pid)
+            began(main)
+            limits.apply(main.pid, self._bounds(spec))
+            return main
+
+        main = await in_thread(launch)
+        return main, Handle(
+            runtime=self.runtime,
+            actor=spec.actor,
+            uid=spec.uid,
+            epoch=spec.epoch,
+            pid=main.pid,
+            started=main.started,
+            endpoints={},
+            cgroup=sandbox.record.cgroup,
+            directory=spec.directory,
+        )
+
+    def _deliver(
+        self, spec: SandboxSpec, sandbox: Sandbox, ports: dict[str, int], line: socket.socket
+    ) -> Pid:
+        output = open_for_actor(sandbox.record.fifo)
+        try:
+            return deliver(
+                line,
+                output=output,
+                env=self._environment(spec, ports),
+                cwd=spec.working_dir or spec.directory,
+                inside=None,
+                began=lambda process: self._sandboxes.began(sandbox, process),
+                at_gate=lambda pid: limits.apply(pid, self._bounds(spec)),
+            )
+        finally:
+            os.close(output)
+
+    def _environment(self, spec: SandboxSpec, ports: dict[str, int]) -> dict[str, str]:
         temporary = spec.directory / "tmp"
         temporary.mkdir(exist_ok=True)
         data = [str(path) for path in spec.durable.values()]
-        env = compose(
+        return compose(
             actor=spec.actor,
             given=spec.env,
             ports=ports,
@@ -94,16 +166,20 @@ class Process(OfSandboxes):
             home=data[0] if data else str(spec.directory),
             temporary=str(temporary),
         )
-        bounds = limits.wanted(
+
+    def _bounds(self, spec: SandboxSpec) -> dict[int, int]:
+        return limits.wanted(
             spec.resources,
             own_user=False,
             memory=self._tree is None or "memory" not in self._tree.controllers,
         )
+
+    def _launch(self, spec: SandboxSpec, sandbox: Sandbox, ports: dict[str, int]) -> Pid:
         output = open_for_actor(sandbox.record.fifo)
         try:
             pid = spawn(
                 spec.command,
-                env=env,
+                env=self._environment(spec, ports),
                 cwd=spec.working_dir or spec.directory,
                 output=output,
             )
@@ -111,7 +187,7 @@ class Process(OfSandboxes):
             os.close(output)
         main = procfs.identify(pid)
         self._sandboxes.began(sandbox, main)
-        self._confine(sandbox, main, bounds)
+        self._confine(sandbox, main, self._bounds(spec))
         return main
 
     def _confine(self, sandbox: Sandbox, main: Pid, bounds: dict[int, int]) -> None:

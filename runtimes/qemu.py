@@ -32,8 +32,8 @@ OLDEST = (7, 0)
 _POLL_S = 0.002
 _VERSION = re.compile(r"version (\d+)\.(\d+)[.\d]*")
 _IGNORE_SHARED = {"capabilities": [{"capability": "x-ignore-shared", "state": True}]}
-# The emulated processor's own counter runs as fast as the real one below, whichever that is: a guest
-# that goes on elsewhere, or that boots on a busy machine, would count wrongly by it.
+# The emulated processor's own counter runs as fast as the real one below, whichever that is: a
+# guest that goes on elsewhere, or that boots on a busy machine, would count wrongly by it.
 _EMULATED_CLOCK = " clocksource=hpet tsc=unstable"
 _MOST_STATE_BYTES = 64 << 20
 

@@ -25,6 +25,9 @@ class Record(msgspec.Struct, kw_only=True):
     ports: list[int] = []
     """Ports of the machine that are reserved for it."""
     cgroup: str | None = None
+    is_alone: bool = False
+    """Its processes are those that the driver began (and what its cgroup holds): what descends from
+    them is a sandbox of its own (a zygote's children)."""
     seat: str | None = None
     """Name of the seat it sits in (gvisor): what was made for it beside its own directory."""
     is_paused: bool = False

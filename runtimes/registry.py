@@ -7,7 +7,7 @@ from runtimes.base import Capabilities, Driver, RuntimeClass, RuntimeFailure, Sc
 from runtimes.bubblewrap import Bubblewrap
 from runtimes.cgroups import find_tree
 from runtimes.gvisor import Gvisor
-from runtimes.microvm import Microvm
+from runtimes.microvm import Microvm, monitor
 from runtimes.ports import Ports
 from runtimes.process import Process
 from runtimes.spawn import in_thread
@@ -24,7 +24,9 @@ async def survey(root: Path, hidden: Sequence[Path] = ()) -> dict[RuntimeClass, 
     ports = Ports()
     return {
         RuntimeClass.GVISOR: Gvisor(root / "gvisor", tree=tree, hidden=hidden),
-        RuntimeClass.MICROVM: Microvm(root / "microvm", tree=tree, hidden=hidden),
+        RuntimeClass.MICROVM: Microvm(
+            root / "microvm", tree=tree, hidden=hidden, vmm=await in_thread(monitor)
+        ),
         RuntimeClass.BUBBLEWRAP: Bubblewrap(
             root / "bubblewrap", tree=limits, ports=ports, hidden=hidden
         ),
@@ -76,7 +78,11 @@ def _rank(driver: Driver) -> tuple[bool, int]:
 
 def meets(can: Capabilities) -> tuple[str, ...]:
     """What a template may require and these have."""
-    found = {"full-snapshot": Scope.FULL in can.scopes, "isolation": can.isolation > 0}
+    found = {
+        "full-snapshot": Scope.FULL in can.scopes,
+        "isolation": can.isolation > 0,
+        "image": can.roots,
+    }
     return tuple(requirement for requirement, is_met in found.items() if is_met)
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -38,6 +39,12 @@ FREEZE_ROUNDS = 50
 """By signals: how often to look for processes that were forked while we stopped the others."""
 
 
+class Parent(Protocol):
+    """Of a main program that is not this worker's child: who is told how it ended."""
+
+    async def exit_of(self, pid: int) -> Exit: ...
+
+
 @dataclass(slots=True, kw_only=True)
 class Sandbox:
     """What this worker knows of one sandbox beyond its record."""
@@ -47,7 +54,10 @@ class Sandbox:
     watch: Watch | None = None
     pump: Pump | None = None
     ending: asyncio.Lock = field(default_factory=asyncio.Lock)
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
     how: Exit | None = None
+    parent: Parent | None = None
+    """None: the worker itself, or nobody who could be asked."""
 
     @property
     def roots(self) -> list[Pid]:
@@ -67,6 +77,8 @@ class Sandbox:
     def _relations(self) -> set[Pid]:
         """Half begun, a child may have been forked before its parent had joined the cgroup or was
         written down, and may have lost that parent since: then it is known by its output."""
+        if self.record.is_alone:
+            return {root for root in self.roots if procfs.is_alive(root)}
         found = procfs.family(self.roots, marker=str(self.record.directory))
         return found if self.record.handle is not None else found | procfs.holders(self.record.fifo)
 
@@ -97,11 +109,13 @@ class Sandboxes:
         tree: cgroups.Tree | None,
         ports: Ports,
         read_exit: Callable[[Exit], Exit] = lambda how: how,
+        alone: bool = False,
     ) -> None:
         self._records = Records(root)
         self._tree = tree
         self._ports = ports
         self._read_exit = read_exit
+        self._alone = alone
         self._known: dict[str, Sandbox] = {}
 
     def __repr__(self) -> str:
@@ -119,6 +133,7 @@ class Sandboxes:
         if spec.slug in self._known or self._records.read(spec.slug) is not None:
             raise RuntimeFailure(f"sandbox {spec.slug} is there already")
         sandbox = Sandbox(record=Record.of(spec), cgroup=None)
+        sandbox.record.is_alone = self._alone
         try:
             bounds = spec.resources
             if bounds.pids is not None:
@@ -186,12 +201,16 @@ class Sandboxes:
             return Exit()
         assert sandbox.watch is not None
         how = await asyncio.shield(sandbox.watch.ended)
-        if sandbox.how is None:
-            oom = sandbox.cgroup is not None and sandbox.cgroup.saw_oom()
-            known = self._read_exit(how)
-            sandbox.how = Exit(code=known.code, signal=known.signal, oom=oom)
-            # The main program is the sandbox: what it left behind serves nobody.
-            sandbox.kill()
+        async with sandbox.asking:
+            if sandbox.how is None:
+                oom = sandbox.cgroup is not None and sandbox.cgroup.saw_oom()
+                # The main program is the sandbox: what it left behind serves nobody.
+                sandbox.kill()
+                if sandbox.parent is None:
+                    known = self._read_exit(how)
+                else:
+                    known = await sandbox.parent.exit_of(handle.pid)
+                sandbox.how = Exit(code=known.code, signal=known.signal, oom=oom)
         return sandbox.how
 
     async def inspect(self, handle: Handle) -> Inspection:

@@ -9,6 +9,7 @@ import errno
 import functools
 import os
 import platform
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from runtimes import syscalls
@@ -16,6 +17,7 @@ from runtimes import syscalls
 MACHINES = ("x86_64", "aarch64")
 """Where clone(2) has its flags first and the lists were read against the table of calls."""
 _PR_GET_SECCOMP = 21
+_NONE: Mapping[str, tuple[syscalls.Is, ...]] = {}
 
 
 class Filters(NamedTuple):
@@ -38,8 +40,19 @@ def filters() -> Filters:
     return Filters((_allowing(pyseccomp), _refusing(pyseccomp)))
 
 
+@functools.cache
+def filters_of_a_parent() -> Filters:
+    """Of a zygote: its children enter their sandboxes themselves, and get their own filters there
+    on top. What it may enter is what it is handed and its user made (enclosing)."""
+    if why_not := filters().why_not:
+        return Filters((), why_not)
+    import pyseccomp
+
+    return Filters((_allowing(pyseccomp, syscalls.ENTERING), _refusing(pyseccomp)))
+
+
 # pyseccomp has no types; what comes out of it is bytes.
-def _allowing(library: Any) -> bytes:
+def _allowing(library: Any, more: Mapping[str, tuple[syscalls.Is, ...]] = _NONE) -> bytes:
     """What is in no list answers ENOSYS, also what is newer than the library."""
     made = library.SyscallFilter(library.ERRNO(errno.ENOSYS))
     for name in syscalls.names(syscalls.ALLOWED):
@@ -47,7 +60,10 @@ def _allowing(library: Any) -> bytes:
     for kind in syscalls.PERSONALITIES:
         _add(library, made, library.ALLOW, "personality", syscalls.Is(0, kind))
     for name in syscalls.names(syscalls.REFUSED):
-        _add(library, made, library.ERRNO(errno.EPERM), name)
+        if name not in more:
+            _add(library, made, library.ERRNO(errno.EPERM), name)
+    for name, tests in more.items():
+        _add(library, made, library.ALLOW, name, *tests)
     return _export(library, made)
 
 

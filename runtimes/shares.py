@@ -70,7 +70,6 @@ class Files:
             Op.RELEASEDIR: self._release,
             Op.FSYNC: self._fsync,
             Op.FSYNCDIR: lambda ask: b"",
-            Op.FLUSH: lambda ask: b"",
             Op.OPENDIR: self._opendir,
             Op.READDIR: self._readdir,
             Op.CREATE: self._create,
@@ -145,7 +144,8 @@ class Files:
             return self._share_entry(name)
         parent = self._node(ask.node)
         with self._directory(ask.node) as where:
-            return self._entry(parent, name, os.stat(name, dir_fd=where, follow_symlinks=False))
+            about = _perhaps(name, where)
+        return fuse.nothing() if about is None else self._entry(parent, name, about)
 
     def _share_entry(self, name: bytes) -> bytes:
         if not name.isdigit() or int(name) >= len(self._shares):

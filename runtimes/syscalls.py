@@ -117,6 +117,10 @@ class Rule(NamedTuple):
     tests: tuple[Is | AtLeast, ...]
 
 
+JOIN_SESSION_KEYRING = 1
+ENTERING: dict[str, tuple[Is, ...]] = {"setns": (), "keyctl": (Is(0, JOIN_SESSION_KEYRING),)}
+"""What a zygote needs beside: its children enter namespaces, and leave its keyring."""
+
 # clone(2), unshare(2). Who makes namespaces is root in them, with all capabilities there: many
 # of the kernel's holes of the last years opened from just this.
 NAMESPACES = {

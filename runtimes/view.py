@@ -55,6 +55,29 @@ def system() -> list[str]:
     return options
 
 
+def image(root: Path) -> list[str]:
+    """An unpacked image as the system: each thing at its top by itself, and so in /etc, so that
+    what a sandbox mounts beside them finds a place."""
+    options: list[str] = []
+    for entry in sorted(os.scandir(root), key=lambda entry: entry.name):
+        if entry.name == "etc" and entry.is_dir(follow_symlinks=False):
+            options += ["--dir", "/etc"]
+            for inner in sorted(os.scandir(entry.path), key=lambda inner: inner.name):
+                options += _of_image(inner, "/etc", ("group", "hosts", "passwd", "resolv.conf"))
+        else:
+            options += _of_image(entry, "", ("dev", "proc", "run", "sys", "tmp"))
+    return options
+
+
+def _of_image(entry: os.DirEntry[str], below: str, ours: tuple[str, ...]) -> list[str]:
+    place = f"{below}/{entry.name}"
+    if entry.name in ours:
+        return []
+    if entry.is_symlink():
+        return ["--symlink", os.readlink(entry.path), place]
+    return ["--ro-bind", entry.path, place]
+
+
 def network_files() -> list[str]:
     """How names are looked up, for a sandbox that shares the host's network."""
     return [

@@ -13,7 +13,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,8 @@ STATE = Path("/run/rouse/microvm")
 MEMORY = Path("/dev/shm")
 OVERHEAD_BYTES = 192 << 20
 """What a monitor and an attendant take beside their guest's memory, at the most."""
-MONITOR_USER = 65_534
+FIRST_USER = 0x7000_0000
+"""Of the monitors, each machine's another: above those that systems give out."""
 END_WAIT_S = 10.0
 _TOLD_BYTES = 500
 # The program joins its cgroups by itself before anything else of it runs, so that no child is
@@ -55,6 +56,10 @@ class VmSeats:
     """Where memory is limited, if not by `tree` (cgroup version 1)."""
 
     @property
+    def mark(self) -> str:
+        return hashlib.blake2b(os.fsencode(os.path.realpath(self.root)), digest_size=4).hexdigest()
+
+    @property
     def directory(self) -> Path:
         return self.root / "seats"
 
@@ -62,9 +67,7 @@ class VmSeats:
         return self.at(secrets.token_hex(4))
 
     def at(self, name: str) -> "VmSeat":
-        place = os.fsencode(os.path.realpath(self.root))
-        mark = hashlib.blake2b(place, digest_size=4).hexdigest()
-        return VmSeat(seats=self, name=name, whole_name=f"rouse-vm-{mark}-{name}")
+        return VmSeat(seats=self, name=name, whole_name=f"rouse-vm-{self.mark}-{name}")
 
     def names(self) -> list[str]:
         """Of all seats that there are, half made ones too."""
@@ -110,13 +113,18 @@ class VmSeat:
         return Tap(self.whole_name)
 
     @property
+    def user(self) -> int:
+        """The monitor's: one that got out of its guest finds no other machine's memory its own."""
+        return FIRST_USER + (int(self.name, 16) & 0x0FFF_FFFF)
+
+    @property
     def room(self) -> Room:
         return Room(
             run=self.run,
             name=str(self.directory),
             memory_file=self.memory_file,
             tap=self.tap,
-            user=MONITOR_USER,
+            user=self.user,
         )
 
     @property
@@ -153,7 +161,7 @@ class VmSeat:
         """Begin the monitor, as a user without rights in the machine's own network."""
         apart = (
             *("nsenter", f"--net={self.tap.path}", "--no-fork", "setpriv"),
-            *("--reuid", str(MONITOR_USER), "--regid", str(MONITOR_USER), "--clear-groups"),
+            *("--reuid", str(self.user), "--regid", str(self.user), "--clear-groups"),
             *("--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"),
         )
         return await in_thread(lambda: self._begin([*apart, *command], files, copied))
@@ -222,6 +230,13 @@ def ask_files(control: Path, limit_s: float) -> dict[str, Any]:
             told += chunk
     found: dict[str, Any] = json.loads(told)
     return found
+
+
+def reap(processes: Iterable[Pid]) -> None:
+    """Of ours that nobody watched: they would stay zombies."""
+    for process in processes:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(process.pid, os.WNOHANG)
 
 
 def read_exit(place: Path) -> dict[str, Any]:

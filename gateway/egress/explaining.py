@@ -12,6 +12,7 @@ from gateway.egress.authz import PASSES
 from gateway.egress.callers.keyring import Keyring
 from gateway.egress.config.model import Document, Source
 from gateway.egress.limits import Buckets
+from gateway.egress.metering.usage import REQUESTS
 from gateway.egress.refusals import Answer, Refusal
 
 
@@ -129,6 +130,12 @@ def _followed(
             steps.append(f"refused: {why}, which this policy does not name")
             return Verdict(allowed=False, status=403, steps=tuple(steps))
     steps += _more(found)
+    steps += [
+        f"counts against budget {each.name}: {each.amount:g} {each.unit} in {each.window_s:g} s "
+        f"by this {each.per}" + ("" if each.blocks else ", which is only watched")
+        for each in document.budgets
+        if each.unit == REQUESTS or found.call is not None
+    ]
     steps.append(f"sent to {found.host}:{found.port} by {way}")
     return Verdict(allowed=True, status=0, steps=tuple(steps))
 

@@ -13,9 +13,11 @@ from pathlib import Path
 from random import Random
 from typing import TypeVar
 
+from gateway.egress.callers import passwords
 from gateway.egress.callers.keyring import Keyring
 from gateway.egress.cel import Expression
 from gateway.egress.certs import Authority, server_context
+from gateway.egress.config.gate_model import BasicAuth
 from gateway.egress.config.model import BackendTls, Document, Listener, ListenerTls, Source
 from gateway.egress.config.reading import read
 from gateway.egress.credentials.secrets import Secrets
@@ -114,6 +116,8 @@ class Policies:
         contexts.add_system()
         authorities, fixed = self._listeners(document)
         prices = read_prices(document.catalogs)
+        if any(found_in(document, BasicAuth)):
+            passwords.library()
         keyring = Keyring(self._secrets.text)
         return Policy(document, contexts, authorities, fixed, prices, keyring), paths, seen
 

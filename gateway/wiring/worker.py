@@ -34,6 +34,7 @@ from lifecycle.upkeep import Upkeep
 from placement.errands import Errands
 from runtimes.base import Driver, RuntimeClass
 from runtimes.registry import available
+from runtimes.roots import Roots
 
 if TYPE_CHECKING:
     from gateway.wiring.egress import EgressPart
@@ -117,6 +118,7 @@ class WorkerPart:
             meters=HostMeters(),
             settings=HostSettings(slots=settings.worker.slots, runtime=settings.worker.runtime),
             drop_connections=self._drop,
+            roots=Roots(places.root / "images", settings.snapshots.cache_bytes),
             goldens=Goldens(
                 places.root / "golden",
                 settings.snapshots.cache_bytes // 4,

@@ -24,6 +24,7 @@ from placement.errors import PlacementError
 from placement.model import ActorId
 from runtimes.base import Driver, Handle, RuntimeFailure, SandboxSpec
 from runtimes.registry import choose
+from runtimes.roots import Root
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,8 +102,9 @@ class Building:
         line = NobodysLine(template, uid, f"rouse-{uid}-0")
         handle: Handle | None = None
         try:
+            root = await waking.root_of(kit, template)
             await asyncio.to_thread(_make, copy, template)
-            spec = self._spec(template, uid, copy, driver, line)
+            spec = self._spec(template, root, uid, copy, driver, line)
             async with asyncio.timeout(kit.settings.wake_budget_s):
                 handle = await driver.start(spec)
                 await until_ready(driver, template, handle, f"golden of {template.key}")
@@ -111,7 +113,13 @@ class Building:
             await asyncio.shield(self._end(copy, driver, handle, line))
 
     def _spec(
-        self, template: Template, uid: str, copy: Copy, driver: Driver, line: Line
+        self,
+        template: Template,
+        root: Root | None,
+        uid: str,
+        copy: Copy,
+        driver: Driver,
+        line: Line,
     ) -> SandboxSpec:
         out = Outfit({}, ())
         if self._kit.outbound is not None:
@@ -121,7 +129,7 @@ class Building:
             ports = frozenset(template.ports.values())
             out = self._kit.outbound.open(line, near=near, ports=ports)
         log_file = self._kit.places.log(uid)
-        return waking.spec_of(template, copy, out, actor="", uid=uid, epoch=0, log=log_file)
+        return waking.spec_of(template, root, copy, out, actor="", uid=uid, epoch=0, log=log_file)
 
     async def _save(
         self,

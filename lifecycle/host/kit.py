@@ -19,6 +19,7 @@ from placement.model import ActorId, ActorRecord, BackOff, Claimant
 from placement.table import Table
 from placement.tenure import Tenure
 from runtimes.base import Driver, RuntimeClass
+from runtimes.roots import Roots
 
 if TYPE_CHECKING:
     from lifecycle.host.residence import Residence
@@ -103,6 +104,8 @@ class Kit:
     drop_connections: Callable[[object], None]
     """Close the door's idle connections of this pool key (slug and port)."""
     disk: Disk = field(default_factory=Disk)
+    roots: Roots | None = None
+    """None: no template with an image can be started here."""
     goldens: Goldens | None = None
     """None: every new actor starts anew here."""
     outbound: Outbound | None = None

@@ -119,7 +119,8 @@ async def write_image(r: Residence, image: Path) -> Path | None:
     """Its memory, while it could still be thawed. None where it keeps none, or has ended."""
     # Of the wake, or of a suspend that was taken back: older than the files, and kept beside them
     # it would be taken for their memory.
-    await asyncio.to_thread(shutil.rmtree, image, ignore_errors=True)
+    if await r.kit.disk.do(image.exists):
+        await asyncio.to_thread(shutil.rmtree, image, ignore_errors=True)
     if r.handle is None or not r.keeps_memory:
         return None
     began = time.monotonic()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lifecycle.host.outbound import Line
+    from runtimes.roots import Root
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +109,8 @@ class Residence:
         self.handle: Handle | None = None
         self.image: Path | None = None
         """Of the snapshot that it wakes from, until it is awake; None: it starts anew."""
+        self.root: Root | None = None
+        """Of its image, where its template names one."""
         self.golden: str | None = None
         """Id of the golden that it began from: what its first snapshot shares with."""
         self.line: Line | None = None

@@ -97,12 +97,14 @@ async def _unless_wanted(
             r.stirred.clear()
             if not wanted and _is_wanted(r, cause):
                 wanted = True
+                if cancel:
+                    # First: an image that is being written is given up where it stands, and what
+                    # is left to do about it is done while the request is served.
+                    task.cancel()
                 try:
                     await r.serve_again()
                 except Broken as error:
                     broken = error
-                if cancel:
-                    task.cancel()
             await r.stirred.wait()
     result = None if task.cancelled() else task.result()
     if isinstance(result, Superseded | LeaseLost):

@@ -23,6 +23,7 @@ from lifecycle.errors import (
 from lifecycle.failpoints import Point, reach
 from lifecycle.host import memory
 from lifecycle.host.counting import with_place
+from lifecycle.host.kit import Kit
 from lifecycle.host.outbound import Line, Outfit
 from lifecycle.host.places import Copy, Note, boot_id
 from lifecycle.host.readiness import until_ready
@@ -33,8 +34,10 @@ from lifecycle.templates import Template
 from placement.errors import PlacementError, TableUnavailable
 from placement.model import ActorRecord, ActorState, Answer, Claimant, Outcome
 from placement.repeat import until_known
-from runtimes.base import RuntimeFailure, SandboxSpec
+from runtimes.base import Preload, RuntimeFailure, SandboxSpec
+from runtimes.environment import SYSTEM_PATH
 from runtimes.registry import choose
+from runtimes.roots import Root
 
 log = logging.getLogger(__name__)
 
@@ -252,6 +255,12 @@ async def _prepare(r: Residence) -> None:
     r.template = template.with_policy(record.policy)
     wanted = template.runtime if template.runtime != "auto" else r.kit.settings.runtime
     r.driver = choose(template.requires, r.kit.drivers, wanted)
+    if template.preload and (lacks := r.driver.capabilities().preload_lacks):
+        # Not a plain start in its place: it would be as slow as the template says it must not be.
+        raise StartFailed(
+            f"{r.actor} cannot preload in runtime class {r.driver.runtime}: {lacks}", actor=r.actor
+        )
+    r.root = await root_of(r.kit, r.template)
     r.copy = r.kit.places.copy(record.uid, record.epoch)
     await r.kit.disk.do(lambda: _make_copy(r))
 
@@ -305,10 +314,48 @@ def _spec(r: Residence) -> SandboxSpec:
     out = open_line(r, f"rouse-{record.uid}-{record.epoch}", record.epoch)
     who = {"actor": str(r.actor), "uid": record.uid}
     log_file = r.kit.places.log(record.uid)
-    return spec_of(r.template, r.copy, out, **who, epoch=record.epoch, log=log_file)
+    return spec_of(r.template, r.root, r.copy, out, **who, epoch=record.epoch, log=log_file)
+
+
+async def root_of(kit: Kit, template: Template) -> Root | None:
+    """Of its image, unpacked if need be. Raises RuntimeFailure."""
+    if template.image is None:
+        return None
+    if kit.roots is None:
+        raise RuntimeFailure("this worker unpacks no images")
+    return await kit.roots.get(template.image)
 
 
 def spec_of(
+    template: Template,
+    root: Root | None,
+    copy: Copy,
+    out: Outfit,
+    *,
+    actor: str,
+    uid: str,
+    epoch: int,
+    log: Path,
+) -> SandboxSpec:
+    spec = _of_template(template, copy, out, actor=actor, uid=uid, epoch=epoch, log=log)
+    if root is None:
+        return spec
+    config = root.config
+    command = template.command or (*config.entrypoint, *config.command)
+    if not command:
+        raise StartFailed("neither the template nor the image says a command")
+    return msgspec.structs.replace(
+        spec,
+        root=root.path,
+        user=root.user,
+        command=command,
+        working_dir=template.working_dir or Path("/", config.working_dir),
+        # What differs from the image's own is the template's, and the way out is ours.
+        env={"PATH": SYSTEM_PATH, **config.env, **spec.env},
+    )
+
+
+def _of_template(
     template: Template, copy: Copy, out: Outfit, *, actor: str, uid: str, epoch: int, log: Path
 ) -> SandboxSpec:
     return SandboxSpec(
@@ -322,6 +369,9 @@ def spec_of(
         ports=template.ports,
         durable=copy.directories(template.durable),
         resources=template.resources,
+        preload=Preload(template=template.key, modules=template.preload, env=template.env)
+        if template.preload
+        else None,
         shown=out.shown,
         log=log,
     )

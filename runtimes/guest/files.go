@@ -26,10 +26,11 @@ const (
 	quietFor  = 5 * time.Second
 )
 
-// Of a request's head, in fuse.h: no answer is awaited to these.
+// Of a request's head, in fuse.h: those that are not for the attendant to answer.
 const (
 	opForget      = 2
 	opInterrupt   = 36
+	opIoctl       = 39
 	opBatchForget = 42
 )
 
@@ -183,6 +184,12 @@ func (l *link) ask(fuse int) {
 		}
 		switch binary.LittleEndian.Uint32(buffer[4:]) {
 		case opInterrupt: // answers come soon enough
+		case opIoctl: // none of these files is a terminal, which is what is asked
+			refuse := make([]byte, 16)
+			binary.LittleEndian.PutUint32(refuse, 16)
+			binary.LittleEndian.PutUint32(refuse[4:], ^uint32(syscall.ENOTTY)+1) // negative
+			copy(refuse[8:], buffer[8:16])
+			syscall.Write(fuse, refuse)
 		case opForget, opBatchForget:
 			l.send(question, buffer[:size], false)
 		default:

@@ -9,7 +9,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
@@ -30,7 +30,7 @@ TURNS = (
 )
 REST = (
     *("class", "running, MiB each", "frozen, MiB each", "running per GiB", "frozen per GiB"),
-    *("suspended, MiB left of all", "in the store, KiB each", "per GiB of store"),
+    *("suspended, MiB of all", "in the store, KiB each", "per GiB of store"),
 )
 
 
@@ -106,33 +106,39 @@ def at_rest(options: argparse.Namespace, kind: str, where: Path) -> list[str]:
         apart = Apart(where, server)
         worker, gateway = apart.worker("w0", "--slots", "100"), apart.gateway("g0")
         with started(worker, gateway):
-            never = {"freezeAfter": "never", "suspendAfter": "never"}
-            apply(gateway, kind, idle=never)
-            for name in names:
-                assert gateway.get(name, ns=NAMESPACE).status == 200
-            running = charged_bytes(worker) / len(names)
-            apply(gateway, kind, idle={**never, "freezeAfter": "100ms"})
-            for name in names:
-                assert gateway.get(name, ns=NAMESPACE).status == 200
-            _all(names, "frozen", lambda name: gateway.state(name, NAMESPACE))
-            frozen = charged_bytes(worker) / len(names)
-            for name in names:
-                assert gateway.cli("actor", "suspend", name, "-n", NAMESPACE).returncode == 0
-            _all(names, "SUSPENDED", lambda name: gateway.state(name, NAMESPACE))
-            left = charged_bytes(worker)
+            apply(gateway, kind)  # nothing sleeps by itself
+            running = cost(gateway, worker, names, "running")
+            suspend(gateway, names)
             stored = stored_bytes(where / "snapshots") / len(names)
+            apply(gateway, kind, idle={"freezeAfter": "100ms", "suspendAfter": "never"})
+            names = names_of("f", options.rest)
+            frozen = cost(gateway, worker, names, "frozen")
+            suspend(gateway, names)
+            left = charged_bytes(worker)
     return [
         kind,
         *(f"{each / MIB:.1f}" for each in (running, frozen)),
         *(f"{GIB / each:,.0f}" for each in (running, frozen)),
         f"{left / MIB:.1f}",
-        f"{stored / 1024:,.0f}",
+        f"{stored / 1024:,.{0 if stored > 10_240 else 1}f}",
         f"{GIB / stored:,.0f}",
     ]
 
 
-def _all(names: Sequence[str], state: str, of: Callable[[str], str]) -> None:
-    until(f"all are {state}", lambda: all(of(name) == state for name in names))
+def cost(gateway: Process, worker: Process, names: Sequence[str], state: str) -> float:
+    """Bytes of each, once all of them are in that state."""
+    before = charged_bytes(worker)  # of empty sandboxes that stand ready
+    for name in names:
+        assert gateway.get(name, ns=NAMESPACE).status == 200
+    until(
+        f"all are {state}", lambda: worker.metric("rouse_actors", state=state) == len(names), 60.0
+    )
+    return (charged_bytes(worker) - before) / len(names)
+
+
+def suspend(gateway: Process, names: Sequence[str]) -> None:
+    for name in names:
+        assert gateway.cli("actor", "suspend", name, "-n", NAMESPACE).returncode == 0
 
 
 def main(given: Sequence[str]) -> int:
@@ -140,11 +146,11 @@ def main(given: Sequence[str]) -> int:
     turns, rest = [list(TURNS)], [list(REST)]
     for kind in options.classes.split(","):
         with tempfile.TemporaryDirectory(prefix="rouse-density-") as name:
-            (Path(name) / "turns").mkdir()
-            (Path(name) / "rest").mkdir()
-            turns.append(in_turn(options, kind, Path(name) / "turns"))
+            turns.append(in_turn(options, kind, Path(name)))
             print(table.aligned(turns), flush=True)
-            rest.append(at_rest(options, kind, Path(name) / "rest"))
+    for kind in ("process", "bubblewrap", "gvisor"):
+        with tempfile.TemporaryDirectory(prefix="rouse-density-") as name:
+            rest.append(at_rest(options, kind, Path(name)))
             print(table.aligned(rest), flush=True)
     if not options.dry:
         about = (
@@ -157,7 +163,8 @@ def main(given: Sequence[str]) -> int:
         own = (
             f"{options.rest} of each class at rest. Memory is what their cgroup is charged, or the "
             "proportional share of their processes where there is none. A suspended one costs no "
-            "memory of a worker, and some 200 bytes of Redis (above)."
+            "memory of a worker, but for empty sandboxes that gvisor keeps ready, and some 200 "
+            "bytes of Redis (above)."
         )
         body = f"{about}\n\n{table.markdown(turns)}\n\n{own}\n\n{table.markdown(rest)}"
         results.write(SECTION, body)

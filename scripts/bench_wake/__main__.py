@@ -24,6 +24,9 @@ from tests.system.product import Process, ask, role, started, template, until
 
 SECTION = "Wakes"
 PROGRAM = Path(__file__).with_name("program.py")
+WEB = Path(__file__).with_name("web.py")
+PRELOAD = ("aiohttp.web", "aiohttp.resolver")
+FORKING = ("process", "bubblewrap")
 PHASES = ("queue", "claim", "fetch", "restore", "ready")
 NAMESPACE = "bench"
 REST_S = 0.6
@@ -33,6 +36,7 @@ REST_S = 0.6
 def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench_wake", description=__doc__)
     parser.add_argument("--classes", default="process,bubblewrap,gvisor")
+    parser.add_argument("--only-forks", action="store_true", help="no more than zygotes")
     parser.add_argument("--wakes", type=int, default=20, help="of each kind")
     parser.add_argument("--held", type=int, default=20, help="MiB that the actor holds in memory")
     parser.add_argument("--dry", action="store_true", help="print only, leave results.md")
@@ -65,10 +69,19 @@ class Series:
 
 
 class Bench:
-    def __init__(self, up: Process, kind: str, held: int) -> None:
+    def __init__(
+        self,
+        up: Process,
+        kind: str,
+        held: int,
+        program: Path = PROGRAM,
+        preload: Sequence[str] = (),
+    ) -> None:
         self._up = up
         self.actor = f"{kind}-0"
         self._kind = kind
+        self._program = program
+        self._preload = preload
         self._made = 0
         self._apply(held)
 
@@ -77,8 +90,9 @@ class Bench:
     ) -> None:
         spec: dict[str, Any] = {
             "runtime": {"class": self._kind},
-            "command": ["python3", PROGRAM.name],
-            "workingDir": str(PROGRAM.parent),
+            "command": ["python3", self._program.name],
+            "workingDir": str(self._program.parent),
+            "preload": list(self._preload),
             "env": [{"name": "HELD_MIB", "value": str(held)}],
             "durable": ["/data"],
             "readiness": {"httpGet": {"path": "/healthz"}},
@@ -86,12 +100,13 @@ class Bench:
             "snapshot": {"golden": golden},
             "create": {"onRequest": True},
         }
-        answer = self._up.apply(template(self._kind, ns=f"{NAMESPACE}-{self._kind}", **spec))
+        answer = self._up.apply(template(self._kind, ns=self.namespace, **spec))
         assert answer.status == 200, answer.body
 
     @property
     def namespace(self) -> str:
-        return f"{NAMESPACE}-{self._kind}"
+        way = "fork" if self._preload else "anew"
+        return f"{NAMESPACE}-{self._kind}-{self._program.stem}-{way}"
 
     def wake(self, series: Series, kind: str = "") -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._up.edge, timeout=60)
@@ -156,6 +171,28 @@ class Bench:
         until("it is frozen", lambda: self._up.state(self.actor, self.namespace) == "frozen")
 
 
+def measure_forks(
+    up: Process, kind: str, options: argparse.Namespace
+) -> Iterator[tuple[str, Series]]:
+    """An aiohttp server, started anew and forked from a parent that has imported it."""
+
+    def slept(bench: Bench) -> None:
+        bench.suspend()
+        bench.forget()
+
+    for preload in ((), PRELOAD):
+        bench = Bench(up, kind, 0, WEB, preload)
+        way = "zygote" if preload else "anew"
+        bench.wake(Series())
+        for name, before in (("cache", Bench.suspend), ("store", slept)):
+            series = Series()
+            for _ in range(options.wakes if preload else max(5, options.wakes // 2)):
+                before(bench)
+                bench.wake(series)
+            yield f"{way}, from the {name}", series
+        bench.suspend()
+
+
 def measure(bench: Bench, options: argparse.Namespace) -> Iterator[tuple[str, Series]]:
     def times(before: Callable[[], None], count: int, kind: str = "") -> Series:
         series = Series()
@@ -200,8 +237,13 @@ def main(given: Sequence[str]) -> int:
     rows = [["class", "sleep", "first byte p50", "p95", "p99", *PHASES]]
     with product() as up:
         for kind in options.classes.split(","):
-            for name, series in measure(Bench(up, kind, options.held), options):
+            for name, series in (
+                () if options.only_forks else measure(Bench(up, kind, options.held), options)
+            ):
                 rows.append([kind, name, *series.row()])
+                print(*(f"{cell:>15}" for cell in rows[-1]), flush=True)
+            for name, series in measure_forks(up, kind, options) if kind in FORKING else ():
+                rows.append([f"{kind}, aiohttp", name, *series.row()])
                 print(*(f"{cell:>15}" for cell in rows[-1]), flush=True)
     print(f"\n{table.aligned(rows)}")
     if not options.dry:

@@ -1,7 +1,8 @@
 """`make chaos`: every fault at every point, again and again, and the matrix of what came of it.
 
-`python -m tests.chaos [SECONDS]` (an hour unless told) writes docs/chaos.md. A round that breaks a
-promise ends it, with the step and the fault, and leaves the processes' output where it says.
+`python -m tests.chaos [SECONDS [on]]` (an hour unless told) writes docs/chaos.md; `on` goes on with
+what is there, the cells with the fewest faults first. A round that breaks a promise ends it, with
+the step and the fault, and leaves the processes' output where it says.
 """
 
 import random
@@ -20,8 +21,9 @@ PER_WORLD = 12
 """Faults in one cluster, before all of its records are checked."""
 
 
-def main(seconds: float) -> int:
-    began, matrix = time.monotonic(), Matrix()
+def main(seconds: float, *, goes_on: bool) -> int:
+    began = time.monotonic()
+    matrix = Matrix.read(DOCUMENT.read_text()) if goes_on else Matrix()
     cells = [(point, fault) for point in Point for fault in Fault]
     random.shuffle(cells)
     while time.monotonic() - began < seconds:
@@ -29,7 +31,7 @@ def main(seconds: float) -> int:
         with world(root) as here:
             struck = 0
             while struck < PER_WORLD and time.monotonic() - began < seconds:
-                point, fault = cells[sum(matrix.counts.values()) % len(cells)]
+                point, fault = min(cells, key=lambda cell: matrix.counts[cell])
                 print(f"{point}, {fault}", end=" ", flush=True)  # noqa: T201
                 took_s = here.strike(point, fault)
                 print(f"{took_s:.1f} s", flush=True)  # noqa: T201
@@ -47,4 +49,5 @@ def main(seconds: float) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(float(sys.argv[1]) if len(sys.argv) > 1 else 3600.0))
+    given = sys.argv[1:]
+    sys.exit(main(float(given[0]) if given else 3600.0, goes_on=given[1:] == ["on"]))

@@ -1,5 +1,6 @@
 """What came of the faults: how often each struck at each point, and how soon all served again."""
 
+import re
 from collections import Counter, defaultdict
 
 from lifecycle.failpoints import Point
@@ -40,13 +41,32 @@ class Matrix:
         self._lost += lost
         self._shown += shown
 
+    @classmethod
+    def read(cls, document: str) -> "Matrix":
+        """Of an earlier run, to go on from. Its minutes are not counted again."""
+        matrix = cls()
+        faults = list(Fault)
+        for line in document.splitlines():
+            step, *cells = [cell.strip() for cell in line.strip("|").split("|")]
+            if step not in set(Point) or len(cells) != len(faults):
+                continue
+            for fault, cell in zip(faults, cells, strict=True):
+                if cell != "-":
+                    count, longest = cell.removesuffix(" s").split(", ")
+                    matrix.counts[Point(step), fault] = int(count)
+                    matrix._longest[Point(step), fault] = float(longest)
+        told = re.search(r"(\d+) records acknowledged, (\d+) tokens .*?(\d+) other", document, re.S)
+        if told is not None:
+            matrix._acked, matrix._shown, matrix._lost = map(int, told.groups())
+        return matrix
+
     def document(self, took_s: float) -> str:
         lines = [f"| step | {' | '.join(Fault)} |", f"|---|{'---|' * len(Fault)}"]
         lines += [
             f"| {point} | {' | '.join(self._cell(point, f) for f in Fault)} |" for point in Point
         ]
         told = (
-            f"\n{sum(self.counts.values())} faults in {took_s / 60:.0f} minutes, "
+            f"\n{sum(self.counts.values())} faults (the last run: {took_s / 60:.0f} minutes), "
             f"{self._acked} records acknowledged, {self._shown} tokens shown: 0 double runs, "
             "0 stuck actors, 0 records lost that an answered suspend had saved. "
             f"{self._lost} other records were lost with a worker that was killed or stopped: what "

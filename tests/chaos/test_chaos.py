@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lifecycle.failpoints import Point
+from tests.chaos.matrix import Matrix
 from tests.chaos.referee import Referee
 from tests.chaos.world import Fault, world
 
@@ -32,6 +33,16 @@ def test_a_round_of_faults_costs_no_saved_record_runs_no_actor_twice_and_leaves_
         acked, lost = here.verdict()
         print(f"{acked} acknowledged, {lost} lost with a worker, {here.referee.shown} shown")  # noqa: T201
         assert here.referee.shown >= acked > 0
+
+
+def test_a_run_goes_on_with_the_matrix_that_an_earlier_one_wrote() -> None:
+    first = Matrix()
+    first.add(Point.WAKE_BEGIN, Fault.KILL_IT, 1.25)
+    first.add(Point.WAKE_BEGIN, Fault.KILL_IT, 2.0)
+    first.add(Point.DRAIN_ONE, Fault.STALL_REDIS, 4.5)
+    first.checked(100, 3, 120)
+    written = first.document(60)
+    assert Matrix.read(written).document(60) == written
 
 
 def test_the_referee_sees_a_copy_that_serves_after_another_did() -> None:

@@ -129,6 +129,9 @@ class Handler(BaseHTTPRequestHandler):
             status, body = 200, answer(url.path, ask)
         except (OSError, MemoryError) as error:
             status, body = 500, f"{type(error).__name__}: {error}"
+        self.reply(status, body)
+
+    def reply(self, status: int, body: Any) -> None:
         data = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))

@@ -10,7 +10,10 @@ from pathlib import Path
 from runtimes import procfs
 from runtimes.base import Driver
 from runtimes.gvisor import Gvisor
+from runtimes.microvm import Microvm
 from runtimes.seats import STATE
+from runtimes.vmseats import MEMORY
+from runtimes.vmseats import STATE as MACHINES
 
 CGROUPS = Path("/sys/fs/cgroup")
 NAMESPACES = Path("/run/netns")
@@ -20,10 +23,13 @@ def of(driver: Driver, root: Path) -> set[str]:
     """One line for each thing. `root` is the test's, and all names of its sandboxes hold a uid that
     has a directory in it, or the mark of its driver."""
     marks = [str(root), *(path.name for path in (root / "copies").iterdir())]
-    if isinstance(driver, Gvisor):
+    if isinstance(driver, Gvisor | Microvm):
         marks.append(driver.seats.mark)
     found = [*_processes(marks), *_mounts(marks), *_files(root), *_descriptors()]
-    for kind, place in (("cgroup", CGROUPS), ("namespace", NAMESPACES), ("state", STATE)):
+    for kind, place in (
+        *(("cgroup", CGROUPS), ("namespace", NAMESPACES)),
+        *(("state", STATE), ("state", MACHINES), ("memory", MEMORY)),
+    ):
         found += [f"{kind} {name}" for name in _named(place, marks)]
     return set(found)
 

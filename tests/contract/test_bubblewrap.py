@@ -90,6 +90,21 @@ class TestBubblewrap(Confined):
         begun = await bench.tell(handle, "/fork?children=100")
         assert 5 < begun < 20
 
+    @pytest.mark.skipif(TREE is None, reason="no writable cgroup2 here")
+    async def test_limits_of_a_dead_workers_sandbox_go_with_it(self, bench: Bench) -> None:
+        handle = await bench.started(
+            resources=Resources(memory_bytes=64 << 20, pids=20, cpu=1.0),
+        )
+        assert TREE is not None
+        groups = [TREE.base, *TREE.beside.values()]
+        assert all((place / handle.slug).is_dir() for place in groups)
+        inside = {
+            (place / handle.slug / "cgroup.procs").read_text().split()[-1] for place in groups
+        }
+        assert len(inside) == 1, "every group holds the program"
+        assert await bench.make(bench.root / "driver").sweep(()) == [handle.slug]
+        assert not any((place / handle.slug).exists() for place in groups)
+
     async def test_listens_on_exactly_its_declared_port(self, bench: Bench) -> None:
         one, two = await bench.started(), await bench.started()
         assert one.endpoints["http"].port == two.endpoints["http"].port == 8080

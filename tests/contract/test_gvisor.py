@@ -92,6 +92,25 @@ class TestGvisor(DriverContract):
         again = await self._restored(bench, await self._image(bench, handle))
         assert (await self._ask(bench, again))["counted"] == 3
 
+    async def test_an_image_given_up_half_written_leaves_it_as_it_was(self, bench: Bench) -> None:
+        handle = await self._counting(bench)
+        for turn in range(5):
+            await bench.driver.freeze(handle)
+            into = bench.root / f"given-up-{turn}"
+            async with asyncio.TaskGroup() as group:
+                writing = group.create_task(bench.driver.checkpoint(handle, into))
+                async with asyncio.timeout(SOON_S):
+                    while not into.exists():
+                        await asyncio.sleep(0.001)
+                await asyncio.sleep(turn * 0.01)  # at another step each time
+                writing.cancel()
+                await bench.driver.thaw(handle)
+                assert (await self._ask(bench, handle))["counted"] == 2 + turn
+            assert not into.exists() or not writing.cancelled()
+        image = await self._image(bench, handle)
+        again = await self._restored(bench, image)
+        assert (await self._ask(bench, again))["counted"] == 7
+
     async def test_files_outside_its_durable_directories_are_in_the_image(
         self, bench: Bench
     ) -> None:

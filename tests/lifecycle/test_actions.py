@@ -320,6 +320,27 @@ async def test_a_name_given_to_another_actor_meanwhile_is_not_forked(fleet: Fake
         await fleet.actions.record(DST)
 
 
+async def test_a_fork_given_up_half_way_leaves_no_actor_and_can_be_made_again(
+    fleet: FakeFleet,
+) -> None:
+    actor = await running(fleet)
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def hanging() -> None:
+        begun.set()
+        await go.wait()
+
+    fleet.at_fork = hanging
+    async with asyncio.TaskGroup() as group:
+        forking = group.create_task(fleet.actions.fork(actor, DST))
+        await begun.wait()
+        forking.cancel()
+    with pytest.raises(NoSuchActor):
+        await fleet.actions.record(DST)
+    go.set()
+    assert (await fleet.actions.fork(actor, DST)).actor == DST
+
+
 async def test_a_damaged_snapshot_is_not_forked(fleet: FakeFleet) -> None:
     actor = await running(fleet)
     await fleet.actions.suspend(actor, wait_s=0, force=False)

@@ -96,6 +96,12 @@ def test_the_stored_document_gives_the_same_template() -> None:
     assert parse_template(read_all(parsed.canonical)[0]) == parsed
 
 
+def test_preloaded_modules_are_the_templates() -> None:
+    template = parse_template(counter(preload=["aiohttp.web", "counter"])).template
+    assert template.preload == ("aiohttp.web", "counter")
+    assert parse_template(counter()).template.preload == ()
+
+
 def test_idle_never_and_suspend_never() -> None:
     template = parse_template(counter(idle="never")).template
     assert (template.freeze_after_s, template.suspend_after_s) == (None, None)
@@ -110,6 +116,20 @@ def test_idle_never_and_suspend_never() -> None:
         ({"command": []}, "spec.command: is empty: say which program to run"),
         ({"command": ["sleep", 5]}, "spec.command[1]: expected `str`, got `int`; put it in quotes"),
         ({"command": ["a\0b"]}, "spec.command[0]: holds a NUL character"),
+        ({"preload": ["a-b"]}, "spec.preload[0]: 'a-b' cannot name a Python module"),
+        ({"preload": ["json", "json"]}, "spec.preload[1]: json is named twice"),
+        (
+            {"preload": ["json"], "command": ["node", "a.js"]},
+            "spec.preload: needs a Python command: 'node' is no Python",
+        ),
+        (
+            {"preload": ["json"], "runtime": {"class": "gvisor"}},
+            "spec.preload: gvisor forks no actors: process and bubblewrap do",
+        ),
+        (
+            {"preload": ["json"], "snapshot": {"scope": "full"}},
+            "spec.preload: is of no use with full snapshots",
+        ),
         ({"comand": ["a"]}, "spec.comand: unknown field; did you mean command?"),
         (
             {"idle": {"freezeAftr": "5s"}},
@@ -241,3 +261,24 @@ def test_a_full_snapshot_asks_for_a_class_that_keeps_memory() -> None:
     assert "asks for full-snapshot" in refusal(
         counter(snapshot={"scope": "data"}, runtime={"requires": ["full-snapshot"]})
     )
+
+
+def test_an_image_brings_the_command_and_asks_for_who_can_run_it() -> None:
+    template = parse_template(counter(image="/srv/image", command=None)).template
+    assert (template.image, template.command) == (Path("/srv/image"), ())
+    assert template.requires == ("image",)
+    plain = parse_template(counter()).template
+    assert plain.image is None
+    assert parse_template(counter(image="/srv/image")).template.started_as != plain.started_as
+    assert "spec.command" in refusal(counter(command=None))
+    assert "skopeo" in refusal(counter(image="docker.io/library/nginx"))
+    assert "spec.image" in refusal(counter(image="/srv/image", runtime={"class": "process"}))
+
+
+def test_a_golden_is_asked_for_and_changes_no_other_digest() -> None:
+    plain, golden = (
+        parse_template(counter(snapshot=given)).template
+        for given in ({"scope": "auto"}, {"golden": True})
+    )
+    assert golden.golden and not plain.golden and golden.digest != plain.digest
+    assert plain.digest == parse_template(counter()).template.digest

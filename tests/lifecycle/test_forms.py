@@ -7,7 +7,7 @@ def test_every_part_of_a_document_has_a_schema_that_refuses_unknown_fields() -> 
     (template, policy), components = schema_components(TemplateDocument, PolicyDocument)
     assert template == {"$ref": "#/components/schemas/TemplateDocument"}
     assert policy == {"$ref": "#/components/schemas/PolicyDocument"}
-    assert components["Spec"]["required"] == ["command"]
+    assert components["Metadata"]["required"] == ["name"]
     assert components["Spec"]["properties"]["workingDir"]["anyOf"]
     objects = [each for each in components.values() if each.get("type") == "object"]
     assert objects and all(each["additionalProperties"] is False for each in objects)

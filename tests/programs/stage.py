@@ -1,12 +1,13 @@
 """The product with one of the examples applied, and what a test does with it."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
-from tests.system.product import EXAMPLES, Answer, Process, until
+from tests.system.product import EXAMPLES, Answer, Process, ask, until
 
 NEVER = {"freezeAfter": "never", "suspendAfter": "never"}
 PATIENCE_S = 90.0
@@ -37,9 +38,15 @@ class Example:
         return self.up.state(actor, self.ns)
 
     def suspend(self, actor: str) -> None:
-        done = self.up.cli("actor", "suspend", actor, "-n", self.ns, "--wait", "30s")
-        assert done.returncode == 0, (done.stderr, self.up.output())
-        assert self.state(actor) == "SUSPENDED"
+        answer = self.try_suspend(actor, "30s")
+        assert answer.status == 200, (answer, self.up.output())
+
+    def try_suspend(self, actor: str, wait: str) -> Answer:
+        """As a person asks for it. Another request may have woken it again by the answer."""
+        path = f"/v1/namespaces/{self.ns}/actors/{actor}/suspend"
+        body = json.dumps({"wait": wait}).encode()
+        headers = {"Content-Type": "application/json"}
+        return ask(self.up.admin, "POST", path, headers=headers, body=body, timeout=PATIENCE_S)
 
     def asleep(self, actor: str) -> None:
         """It went to sleep by itself."""

@@ -12,7 +12,8 @@ from tests.system.product import Process, until
 
 pytestmark = pytest.mark.system
 
-SHORT = {"freezeAfter": "300ms", "suspendAfter": "1500ms"}
+SHORT = {"freezeAfter": "never", "suspendAfter": "2s"}
+"""Long enough for a starved program to take up an answer that has come."""
 
 
 def texts(conversation: list[dict[str, Any]]) -> list[str | None]:
@@ -64,8 +65,8 @@ def test_p4_a_suspend_waits_for_the_call_that_is_open(up: Process, llm: Llm) -> 
     llm.asked.clear()
     assert agents.send("POST", "a", "/tasks", body=b"1 and 2 ?").status == 202
     until("it asks the LLM", lambda: llm.asked)
-    refused = up.cli("actor", "suspend", "a", "-n", agents.ns, "--wait", "1s")
-    assert refused.returncode == 1 and agents.state("a") == "RUNNING", refused
+    refused = agents.try_suspend("a", "500ms")
+    assert refused.status == 409 and agents.state("a") == "RUNNING", refused
     suspending = threading.Thread(target=agents.suspend, args=("a",))
     suspending.start()
     llm.may_answer.set()

@@ -48,8 +48,10 @@ ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(page))
 """
 
 
-def run(program: str, *calls: tuple[int, ...]) -> "subprocess.CompletedProcess[str]":
-    given = json.dumps([[each.hex() for each in FILTERS.programs], calls])
+def run(
+    program: str, *calls: tuple[int, ...], filters: seccomp.Filters = FILTERS
+) -> "subprocess.CompletedProcess[str]":
+    given = json.dumps([[each.hex() for each in filters.programs], calls])
     return subprocess.run(
         [sys.executable, "-I", "-c", LOAD + program],
         input=given,
@@ -66,10 +68,12 @@ def number(name: str) -> int:
     return found
 
 
-def answers(*calls: tuple[str | int, *tuple[int, ...]]) -> list[str]:
+def answers(
+    *calls: tuple[str | int, *tuple[int, ...]], filters: seccomp.Filters = FILTERS
+) -> list[str]:
     """The name of the error that each call ends with; empty where it does as it is told."""
     numbered = [(number(n) if isinstance(n, str) else n, *rest) for n, *rest in calls]
-    done = run(f"FORK = {number('clone')}\n" + CALL, *numbered)
+    done = run(f"FORK = {number('clone')}\n" + CALL, *numbered, filters=filters)
     assert done.returncode == 0, done.stderr
     return [errno.errorcode.get(code, "") for code in json.loads(done.stdout)]
 
@@ -130,3 +134,19 @@ def test_no_device_node_is_made() -> None:
 def test_a_call_as_of_another_machine_ends_the_program() -> None:
     # A kernel without them ends it too, by another signal.
     assert -run(OTHER_MACHINE).returncode in (signal.SIGSYS, signal.SIGSEGV)
+
+
+def test_a_parent_may_enter_namespaces_and_leave_its_keyring_and_nothing_more() -> None:
+    user, join, bad = 0x1000_0000, 1, 1_000_000
+    told = answers(
+        ("setns", bad, 0),
+        ("keyctl", join, 0),
+        ("keyctl", 0, 0),
+        ("unshare", user),
+        ("mount", 0, 0, 0, 0, 0),
+        ("ptrace", 0, 0, 0, 0),
+        filters=seccomp.filters_of_a_parent(),
+    )
+    # Of the first the kernel itself says that there is no such descriptor.
+    assert told[0] == "EBADF" and told[1] in ("", "ENOSYS")
+    assert told[2] in ("EPERM", "ENOSYS") and told[3:] == ["EPERM"] * 3

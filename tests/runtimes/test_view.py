@@ -52,3 +52,20 @@ def test_no_keys_or_accounts_of_the_host_are_shown() -> None:
     shown = {Path(option) for option in view.system() if option.startswith("/etc")}
     for secret in ("shadow", "passwd", "ssh", "ssl/private", "hostname", "environment", "sudoers"):
         assert not any(Path("/etc", secret).is_relative_to(place) for place in shown)
+
+
+def test_an_image_is_shown_thing_by_thing_without_what_the_sandbox_has_itself(
+    tmp_path: Path,
+) -> None:
+    for name in ("bin", "etc", "proc", "tmp", "var/tmp"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "lib").symlink_to("usr/lib")
+    (tmp_path / "etc" / "passwd").write_text("root:x:0:0::/:/bin/sh")
+    (tmp_path / "etc" / "app.conf").write_text("")
+    assert view.image(tmp_path) == [
+        *("--ro-bind", f"{tmp_path}/bin", "/bin"),
+        *("--dir", "/etc"),
+        *("--ro-bind", f"{tmp_path}/etc/app.conf", "/etc/app.conf"),
+        *("--symlink", "usr/lib", "/lib"),
+        *("--ro-bind", f"{tmp_path}/var", "/var"),
+    ]

@@ -28,6 +28,8 @@ STUCK_S = 2 * TTL_S + 4.0
 SHORT = {"ROUSE_LEASE_TTL_S": f"{TTL_S:g}", "ROUSE_LEASE_MARGIN_S": f"{MARGIN_S:g}"}
 BROKEN = (OSError, http.client.HTTPException)
 """What a client sees of a server that is killed."""
+IN_FLIGHT_S = 1.0
+"""An answer may be on its way when its worker is killed. Nobody else serves the actor that soon."""
 SUSPEND_EVERY = 15
 """Records between two suspends that a client asks for."""
 
@@ -149,7 +151,7 @@ def check(told: Told, gateway: Process, killed: list[float]) -> int:
         excused = [
             kill
             for kill in killed
-            if when <= kill and not any(when < cover < kill for cover in told.covered)
+            if when <= kill + IN_FLIGHT_S and not any(when < cover < kill for cover in told.covered)
         ]
         assert excused, f"{text} was told at {when:.3f} and is lost; kills {killed}"
     return len(lost)

@@ -10,12 +10,22 @@ import hashlib
 import hmac
 import os
 from collections import OrderedDict
+from typing import TYPE_CHECKING
 
-from passlib.apache import HtpasswdFile
+if TYPE_CHECKING:
+    from passlib.apache import HtpasswdFile
 
 _HASHES = ("$2a$", "$2b$", "$2y$", "$5$", "$6$", "$apr1$", "{SHA}")
 _MOST_KNOWN = 1024
 _LONGEST = 1024
+
+
+def library() -> "type[HtpasswdFile]":
+    """Takes 0.1 s the first time, which few workers need: a document that has users brings it in
+    when it is read."""
+    from passlib.apache import HtpasswdFile
+
+    return HtpasswdFile
 
 
 class Users:
@@ -29,7 +39,7 @@ class Users:
             name, colon, hashed = line.partition(":")
             if not name or not colon or not hashed.startswith(_HASHES):
                 raise ValueError(f"entry {number + 1} is no user:hash of bcrypt, SHA or apr1")
-        self._file = HtpasswdFile.from_string("\n".join(kept) + "\n")
+        self._file = library().from_string("\n".join(kept) + "\n")
         self._known: OrderedDict[bytes, None] = OrderedDict()
         self._key = os.urandom(32)
 

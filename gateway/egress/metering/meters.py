@@ -15,12 +15,11 @@ from gateway.egress.ask import Ask
 from gateway.egress.cel import CelFailed
 from gateway.egress.config.model import Budget, Document, Metrics
 from gateway.egress.metering.budgets import BudgetsAway, Ledger, key_of
-from gateway.egress.metering.usage import Call, Usage
+from gateway.egress.metering.usage import REQUESTS, Call, Usage
 from gateway.egress.refusals import Refusal, Refused
 
 log = logging.getLogger(__name__)
 
-REQUESTS = "Requests"
 _MOST_MODELS = 200
 _MOST_LABELLED = 1000
 """An actor must not make as many series as it likes."""

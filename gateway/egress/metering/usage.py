@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+REQUESTS = "Requests"
+"""The unit of budgets that count requests of any kind."""
 _MODEL_LONGEST = 100
 
 

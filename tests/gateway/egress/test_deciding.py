@@ -198,3 +198,32 @@ def test_a_backend_may_redirect() -> None:
     )
     found = _decide(made, ask("a.com", "/x"))
     assert found == Answer(status=308, headers=(("location", "https://a.com/x"),))
+
+
+def test_rules_of_the_network_hold_for_every_way_in() -> None:
+    made = document(
+        FACTS.replace(
+            "frontendPolicies: {",
+            "frontendPolicies: {networkAuthorization: "
+            "{rules: [{deny: 'cidr(\"10.0.0.0/8\").containsIP(source.address)'}]}, ",
+        )
+    )
+    there, here = ("10.1.2.3", 1), ("127.0.0.1", 1)
+    connect(made, ask("api.github.com", port=443, source=here))
+    for asked in (ask("api.github.com", port=443, source=there), ask(source=there)):
+        with pytest.raises(Refusal) as caught:
+            if asked.port == 443:
+                connect(made, asked)
+            else:
+                decider(made).listeners_for(asked)
+        assert caught.value.what is Refused.FORBIDDEN
+
+
+def test_weights_share_the_requests() -> None:
+    made = decider(
+        http("[{backends: [{host: 'a:1', weight: 3}, {host: 'b:1'}, {host: 'c:1', weight: 0}]}]")
+    )
+    found = [decided(made, ask("x.com")) for _ in range(400)]
+    counts = [sum(isinstance(one, Forward) and one.host == name for one in found) for name in "abc"]
+    assert 250 < counts[0] < 350 and counts[0] + counts[1] == 400
+    assert _refused(http("[{backends: [{host: 'a:1', weight: 0}]}]"), ask()) is Refused.NO_BACKEND

@@ -32,3 +32,21 @@ def test_a_private_address_is_told() -> None:
 def test_what_is_no_url_is_told(url: str) -> None:
     with pytest.raises(ValueError):  # either of its kinds
         explain(document(FACTS), ACTOR, "GET", url)
+
+
+def test_budgets_that_count_it_are_told() -> None:
+    more = """rouse: {budgets: [
+      {name: calls, limit: {unit: Requests, amount: 9}, window: {rolling: 60s}},
+      {name: daily, limit: {unit: USD, amount: 5}, window: {rolling: 24h},
+       onBudgetExceeded: Audit, per: namespace}]}"""
+    made = http("[{backends: [{host: 'h:1'}]}]", more)
+    told = [
+        [
+            step
+            for step in explain(made, ACTOR, "POST", f"http://a.com{path}").steps
+            if "budget" in step
+        ]
+        for path in ("/x", "/v1/chat/completions")
+    ]
+    assert told[0] == ["counts against budget calls: 9 Requests in 60 s by this actor"]
+    assert told[1][1].endswith("5 USD in 86400 s by this namespace, which is only watched")

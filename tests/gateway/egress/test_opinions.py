@@ -9,8 +9,10 @@ from tests.gateway.egress.world import auth, behind, ok, origin, running, send
 Answer = bytes
 
 
-def _rules(port: int, more: str = "", http: str = "") -> str:
-    return f"extAuthz: {{host: '127.0.0.1:{port}', protocol: {{http: {{{http}}}}}, {more}}}"
+def _rules(port: int, more: str = "", http: str = "", within: str = "10s") -> str:
+    policies = f"policies: {{http: {{requestTimeout: {within}}}}}"
+    where = f"host: '127.0.0.1:{port}', protocol: {{http: {{{http}}}}}"
+    return f"extAuthz: {{{where}, {policies}, {more}}}"
 
 
 async def test_what_it_lets_pass_goes_on_with_fields_of_its_answer(tmp_path: Path) -> None:
@@ -62,7 +64,7 @@ async def test_a_refusal_may_become_a_redirect(tmp_path: Path) -> None:
 )
 async def test_a_service_that_does_not_answer(tmp_path: Path, mode: str, status: int) -> None:
     async with origin(tmp_path, tls=False) as out:
-        rules = _rules(1, f"failureMode: {mode}, policies: {{http: {{requestTimeout: 1s}}}}")
+        rules = _rules(1, f"failureMode: {mode}", within="1s")
         async with running(tmp_path, behind(out.port, rules)) as world:
             got, _head, body = await send(world, "GET", "/")
             assert got == status
@@ -128,6 +130,7 @@ async def test_a_service_is_spoken_to_by_tls_with_a_key_and_fields(tmp_path: Pat
     async with origin(tmp_path, tls=False) as out, origin(tmp_path) as service:
         rules = """extAuthz: {backend: judge, protocol: {http: {}}, policies: {
             requestHeaderModifier: {set: {x-from: rouse}}, backendAuth: {key: sekret},
+            http: {requestTimeout: 10s},
             backendTLS: {root: "CA", hostname: api.test}}}""".replace("CA", str(service.ca))
         more = f"backends: [{{name: judge, host: '127.0.0.1:{service.port}'}}]"
         async with running(tmp_path, behind(out.port, rules, more=more)) as world:

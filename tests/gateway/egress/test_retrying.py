@@ -71,7 +71,7 @@ async def test_a_try_that_takes_too_long_is_one_of_several(tmp_path: Path) -> No
         return ok(b"second")
 
     async with origin(tmp_path, slow, tls=False) as out:
-        rules = "timeout: {backendRequestTimeout: 300ms}, retry: {codes: [503]}"
+        rules = "timeout: {backendRequestTimeout: 500ms}, retry: {attempts: 20, codes: [503]}"
         async with running(tmp_path, behind(out.port, rules)) as world:
             assert (await send(world, "POST", "/", body=b"x"))[2] == b"second"
 

@@ -113,3 +113,22 @@ def test_a_context_is_made_before_it_is_needed() -> None:
     contexts = Contexts()
     contexts.add_system()
     assert contexts.of(BackendTls()) is contexts.system
+
+
+@pytest.mark.parametrize(("is_shown", "status"), [(True, 200), (False, 503)])
+async def test_we_show_a_certificate_where_one_is_wanted(
+    tmp_path: Path, is_shown: bool, status: int
+) -> None:
+    theirs = trustme.CA()
+    leaf = theirs.issue_cert("rouse.test")
+    leaf.private_key_pem.write_to_path(str(tmp_path / "key"))
+    leaf.cert_chain_pems[0].write_to_path(str(tmp_path / "cert"))
+    async with origin(tmp_path, clients=theirs) as out:
+        mine = f"cert: {tmp_path}/cert, key: {tmp_path}/key, " if is_shown else ""
+        text = intercept(out.port, out.ca).replace("backendTLS: {", f"backendTLS: {{{mine}")
+        async with running(tmp_path, text) as world:
+            talk = await world.connect("api.test:443")
+            await talk.tls(world.client_tls(), "api.test")
+            talk.say("GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")
+            assert (await talk.whole())[0] == status
+            talk.close()

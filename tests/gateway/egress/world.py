@@ -216,9 +216,13 @@ async def origin(
     names: tuple[str, ...] = ("api.test", "127.0.0.1", "*.wild.test"),
     tls: bool = True,
     curve: str | None = None,
+    clients: trustme.CA | None = None,
 ) -> AsyncIterator[Origin]:
     ca = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if clients is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        clients.configure_trust(context)
     if curve is not None:
         context.set_ecdh_curve(curve)
     ca.issue_cert(*names).configure_cert(context)

@@ -237,3 +237,13 @@ async def test_cancelled_in_mid_wake_a_worker_leaves_no_process(world: World, st
     driver.go.set()
     async with world.worker(driver=driver) as worker:
         await worker.woken(actor)
+
+
+async def test_preload_is_refused_by_name_where_the_class_forks_no_actors(world: World) -> None:
+    await world.apply(template(preload=["json"], command=["python3", "-m", "counter"]))
+    actor = await world.create("c1")
+    async with world.worker() as worker:
+        answer = await worker.wake(actor)
+        assert isinstance(answer, Refused) and answer.error == "StartFailed"
+        assert "cannot preload in runtime class process" in answer.message
+        assert worker.driver.counted("start") == 0

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 trust = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
 proxy = urlsplit(os.environ["HTTPS_PROXY"])
+WHERE = proxy.hostname or ""
 calls = 0
 
 
@@ -17,7 +18,7 @@ class Remembering(BaseHTTPRequestHandler):
         global calls
         calls += 1
         try:
-            out = http.client.HTTPSConnection(proxy.hostname, proxy.port, context=trust, timeout=20)
+            out = http.client.HTTPSConnection(WHERE, proxy.port, context=trust, timeout=20)
             out.set_tunnel("llm.test", 443)
             out.request("GET", "/hello")
             said = out.getresponse().read().decode()

@@ -36,9 +36,9 @@ def verifier(*names: str, scopes_claim: str = "") -> JwtVerifier:
 
 @pytest.mark.parametrize("name", ["rsa-1", "ec-1", "ed-1"])
 def test_a_token_of_the_provider_is_genuine_until_it_expires(name: str) -> None:
-    identity = verifier(name).verify(token(name, exp=int(NOW) + 100), NOW)
+    identity = verifier(name).verify(token(name, exp=int(NOW) + 10_000), NOW)
     assert identity is not None and identity.kind is Kind.JWT
-    assert identity.until == int(NOW) + 130 and identity.may_enter(ActorId("any", "one"))
+    assert identity.until == int(NOW) + 10_030 and identity.may_enter(ActorId("any", "one"))
 
 
 def test_a_token_without_a_key_id_is_tried_with_the_keys_that_fit() -> None:
