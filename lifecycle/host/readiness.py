@@ -5,15 +5,11 @@ import asyncio
 import contextlib
 import os
 
-from lifecycle.errors import StartFailed
 from lifecycle.templates import Readiness, Template
-from runtimes.base import Driver, Endpoint, Handle
+from runtimes.base import Endpoint
 
 _FIRST_PAUSE_S = 0.002
 _LONGEST_PAUSE_S = 0.05
-_HASTE_S = 0.1
-"""At first: what is forked or small is ready any moment, and a look costs a tenth of a millisecond.
-"""
 _PROBE_S = 2.0
 """One probe's own limit: a program may accept and answer later, a hung one must not hold us."""
 _CONNECT_S = 0.1
@@ -42,56 +38,21 @@ def _endpoint(rule: Readiness, endpoints: dict[str, Endpoint]) -> Endpoint:
     return endpoints[rule.port] if rule.port else next(iter(endpoints.values()))
 
 
-async def until_ready(driver: Driver, template: Template, handle: Handle, who: str) -> None:
-    """Raises StartFailed when the program ends or stays mute for its readiness time."""
-    deadline = asyncio.get_running_loop().time() + template.readiness.timeout_s
-    endpoints = dict(handle.endpoints)
-    if await answers_at_once(template, endpoints):
-        return
-    async with asyncio.TaskGroup() as group:
-        exited = group.create_task(driver.wait(handle), name=f"early exit of {who}")
-        probed = group.create_task(_late(template, endpoints, deadline), name=f"readiness of {who}")
-        try:
-            await asyncio.wait({exited, probed}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            exited.cancel()
-            probed.cancel()
-    if not probed.cancelled() and (late := probed.result()) is not None:
-        raise StartFailed(f"{who} was not ready in {template.readiness.timeout_s:g} s: {late}")
-    if not exited.cancelled():
-        raise StartFailed(f"{who} {exited.result()} before it was ready")
-
-
-async def _late(
-    template: Template, endpoints: dict[str, Endpoint], deadline: float
-) -> NotReady | None:
-    """An error is a result here: raised inside the group it would arrive wrapped."""
-    try:
-        await wait_ready(template, endpoints, deadline)
-    except NotReady as error:
-        return error
-    return None
-
-
 async def wait_ready(template: Template, endpoints: dict[str, Endpoint], deadline: float) -> None:
     """Return at the first good answer. Raises NotReady at `deadline` (loop time)."""
     rule = template.readiness
     endpoint = _endpoint(rule, endpoints)
     loop = asyncio.get_running_loop()
-    pause, in_haste_until = _FIRST_PAUSE_S, loop.time() + _HASTE_S
-    said = ""
+    pause = _FIRST_PAUSE_S
     while True:
-        last = await _tried(endpoint, template, deadline)
-        if not last:
+        said = await _tried(endpoint, template, deadline)
+        if not said:
             return
-        # A look that the deadline cut short tells nothing that the one before did not tell.
-        said = said if said and loop.time() + _FIRST_PAUSE_S >= deadline else last
         if loop.time() + pause >= deadline:
             what = f"GET {rule.path}" if rule.path else "a connection"
             raise NotReady(f"{what} on port {endpoint.declared}: {said}")
         await asyncio.sleep(pause)
-        if loop.time() > in_haste_until:
-            pause = min(pause * 1.5, _LONGEST_PAUSE_S)
+        pause = min(pause * 1.5, _LONGEST_PAUSE_S)
 
 
 async def probe(template: Template, endpoints: dict[str, Endpoint]) -> str:
