@@ -40,18 +40,15 @@ class Load:
 
     name: str
     url: str
-    """Where this begins with a host below HOST, it is a pattern of oha's: another one each time."""
     is_kept: bool = True
     is_call: bool = False
 
 
 def loads(behind: Backend) -> list[Load]:
     opened = f"https://localhost:{behind.tls}/"
-    each = rf"https://h[0-9]{{5}}\.{sides.HOST.replace('.', chr(92) + '.')}:{behind.tls}/"
     return [
         Load(name="kept", url=opened),
         Load(name="new, leaf cached", url=opened, is_kept=False),
-        Load(name="new, leaf made", url=each, is_kept=False),
         Load(name="plain", url=f"http://localhost:{behind.plain}/"),
         Load(name="LLM stream", url=f"{opened}v1/chat/completions", is_call=True),
     ]
@@ -71,8 +68,6 @@ def run(side: Side, load: Load, seconds: int) -> Run:
         command += ["-x", f"{scheme}://{where}"]
     if not load.is_kept:
         command.append("--disable-keepalive")
-    if "[" in load.url:
-        command.append("--rand-regex-url")
     if load.is_call:
         command += ["-m", "POST", "-d", CALL, "-T", "application/json"]
     told = subprocess.run([*command, load.url], capture_output=True, check=True, text=True).stdout
@@ -106,9 +101,6 @@ SIDES = {
 def _measure(side: Side, columns: list[Load], seconds: int) -> None:
     cells = []
     for each in columns:
-        if side.proxy is None and "[" in each.url:
-            cells.append("-")  # nobody makes leaves here, nor knows these names
-            continue
         run(side, each, 1)  # leaves and code warm
         cells.append(str(run(side, each, seconds)))
     print("|".join(["", f" {side.name} ", *(f" {each} " for each in cells), ""]), flush=True)

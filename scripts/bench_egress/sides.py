@@ -20,8 +20,6 @@ import trustme
 
 PROXY_CORE, LOAD_CORE = 0, 1
 HOST = "bench.test"
-HOSTS = 100_000
-"""Names below it, `h00000` and on: a leaf of each is made when it is first asked for."""
 EVENTS = 60
 """Of the stream: as many tokens as a short answer has."""
 _UP_WITHIN_S = 20.0
@@ -96,7 +94,7 @@ http {{
     location /v1/chat/completions {{
       default_type text/event-stream;
       set $e '{events}';  # a parameter may not be as long as all of them
-      return 200 '$e$e$e$e$e$e{last}';
+      return 200 '$e$e$e$e$e${{e}}{last}';
     }}
   }}
 }}
@@ -113,7 +111,7 @@ class Backend:
 @contextlib.contextmanager
 def backend(home: Path) -> Iterator[Backend]:
     ca = trustme.CA()
-    leaf = ca.issue_cert(HOST, f"*.{HOST}", "127.0.0.1", "localhost")
+    leaf = ca.issue_cert(HOST, "127.0.0.1", "localhost")
     ca.cert_pem.write_to_path(str(home / "backend-ca.pem"))
     leaf.private_key_pem.write_to_path(str(home / "leaf.key"))
     for blob in leaf.cert_chain_pems:
@@ -155,11 +153,6 @@ binds:
         authorization: {{rules: ['actor.namespace == "bench"']}}
         backendAuth: {{key: bench-secret}}
       backends: [{{dynamic: {{}}, policies: {{backendTLS: {{root: "{behind.ca}"}}}}}}]
-    - hostnames: ["*.{HOST}"]
-      policies: {{backendAuth: {{key: bench-secret}}}}
-      backends:
-      - host: "127.0.0.1:{behind.tls}"
-        policies: {{backendTLS: {{root: "{behind.ca}", hostname: {HOST}}}}}
 - port: {behind.plain}
   mode: internal
   listeners:
@@ -174,7 +167,6 @@ rouse: {{privateAddresses: ["127.0.0.0/8"]}}
 
 
 SQUID = """
-hosts_file {home}/hosts
 http_port 127.0.0.1:{port} ssl-bump generate-host-certificates=on dynamic_cert_mem_cache_size=16MB cert={home}/ca.pem key={home}/ca.pem
 sslcrtd_program {certgen} -s {home}/db -M 16MB
 sslcrtd_children 2 startup=1
@@ -202,8 +194,6 @@ def squid(home: Path, behind: Backend) -> Iterator[Side]:
     home = home / "squid"
     home.mkdir()
     _authority(home)
-    hosts = "".join(f"127.0.0.1 h{number:05}.{HOST}\n" for number in range(HOSTS))
-    (home / "hosts").write_text(f"127.0.0.1 localhost\n{hosts}")
     subprocess.run([certgen, "-c", "-s", str(home / "db"), "-M", "16MB"], check=True,
                    capture_output=True)  # fmt: skip
     if os.geteuid() == 0:
@@ -220,13 +210,6 @@ def squid(home: Path, behind: Backend) -> Iterator[Side]:
         yield Side(name="Squid 5.7, ssl-bump", proxy=f"http://127.0.0.1:{port}", ca=home / "ca.crt")
 
 
-MITM_ADDON = """
-def server_connect(data):
-    if data.server.address[0].endswith(".bench.test"):
-        data.server.address = ("127.0.0.1", {port})
-"""
-
-
 @contextlib.contextmanager
 def mitmproxy(home: Path, behind: Backend) -> Iterator[Side]:
     program = find(
@@ -237,9 +220,7 @@ def mitmproxy(home: Path, behind: Backend) -> Iterator[Side]:
     home = home / "mitm"
     home.mkdir()
     port = free_port()
-    (home / "there.py").write_text(MITM_ADDON.format(port=behind.tls))
-    command = [program, "-q", "--listen-host", "127.0.0.1", "-p", str(port),
-               "-s", str(home / "there.py"), "--set",
+    command = [program, "-q", "--listen-host", "127.0.0.1", "-p", str(port), "--set",
                f"confdir={home}", "--set", f"ssl_verify_upstream_trusted_ca={behind.ca}", "--set",
                "modify_headers=/~q/Authorization/Bearer bench-secret"]  # fmt: skip
     with _running(command, port, PROXY_CORE, home / "log"):
