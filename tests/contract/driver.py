@@ -161,6 +161,7 @@ class DriverContract:
     """Subclass it as `Test...` and give `make`."""
 
     rounds = 50
+    freezes = 80
     has_while_it_runs = frozenset({"process", "file"})
 
     def make(self, root: Path) -> Driver:
@@ -294,7 +295,7 @@ class DriverContract:
     ) -> None:
         handle = await bench.started()
         await bench.tell(handle, "/churn")
-        for _ in range(80):
+        for _ in range(self.freezes):
             await bench.driver.freeze(handle)
             await bench.driver.thaw(handle)
             assert (await bench.get(handle)).body == "hello"

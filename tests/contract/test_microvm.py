@@ -52,6 +52,7 @@ class WakingBench(Bench):
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a network for each actor")
 class TestMicrovm(DriverContract):
     rounds = 3
+    freezes = 5
     """Of hundreds: an emulated machine takes a second to come up."""
 
     @pytest.fixture
