@@ -5,8 +5,9 @@ import asyncio
 import contextlib
 import os
 
+from lifecycle.errors import StartFailed
 from lifecycle.templates import Readiness, Template
-from runtimes.base import Endpoint
+from runtimes.base import Driver, Endpoint, Handle
 
 _FIRST_PAUSE_S = 0.002
 _LONGEST_PAUSE_S = 0.05
@@ -38,16 +39,50 @@ def _endpoint(rule: Readiness, endpoints: dict[str, Endpoint]) -> Endpoint:
     return endpoints[rule.port] if rule.port else next(iter(endpoints.values()))
 
 
+async def until_ready(driver: Driver, template: Template, handle: Handle, who: str) -> None:
+    """Raises StartFailed when the program ends or stays mute for its readiness time."""
+    deadline = asyncio.get_running_loop().time() + template.readiness.timeout_s
+    endpoints = dict(handle.endpoints)
+    if await answers_at_once(template, endpoints):
+        return
+    async with asyncio.TaskGroup() as group:
+        exited = group.create_task(driver.wait(handle), name=f"early exit of {who}")
+        probed = group.create_task(_late(template, endpoints, deadline), name=f"readiness of {who}")
+        try:
+            await asyncio.wait({exited, probed}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            exited.cancel()
+            probed.cancel()
+    if not probed.cancelled() and (late := probed.result()) is not None:
+        raise StartFailed(f"{who} was not ready in {template.readiness.timeout_s:g} s: {late}")
+    if not exited.cancelled():
+        raise StartFailed(f"{who} {exited.result()} before it was ready")
+
+
+async def _late(
+    template: Template, endpoints: dict[str, Endpoint], deadline: float
+) -> NotReady | None:
+    """An error is a result here: raised inside the group it would arrive wrapped."""
+    try:
+        await wait_ready(template, endpoints, deadline)
+    except NotReady as error:
+        return error
+    return None
+
+
 async def wait_ready(template: Template, endpoints: dict[str, Endpoint], deadline: float) -> None:
     """Return at the first good answer. Raises NotReady at `deadline` (loop time)."""
     rule = template.readiness
     endpoint = _endpoint(rule, endpoints)
     loop = asyncio.get_running_loop()
     pause = _FIRST_PAUSE_S
+    said = ""
     while True:
-        said = await _tried(endpoint, template, deadline)
-        if not said:
+        last = await _tried(endpoint, template, deadline)
+        if not last:
             return
+        # A look that the deadline cut short tells nothing that the one before did not tell.
+        said = said if said and loop.time() + _FIRST_PAUSE_S >= deadline else last
         if loop.time() + pause >= deadline:
             what = f"GET {rule.path}" if rule.path else "a connection"
             raise NotReady(f"{what} on port {endpoint.declared}: {said}")
