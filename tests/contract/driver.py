@@ -448,7 +448,7 @@ class DriverContract:
             assert not list((bench.root / "driver").glob("*.json"))
 
     async def test_many_rounds_leave_nothing_on_the_machine(self, bench: Bench) -> None:
-        """200 of them where it was recorded (docs/runtimes.md); ROUSE_TEST_ROUNDS says how many."""
+        """Few of them, for the suite's time; ROUSE_TEST_ROUNDS=200 makes more."""
         await self._round(bench, 0)
         before = remains.of(bench.driver, bench.root)
         for number in range(1, 1 + int(os.environ.get("ROUSE_TEST_ROUNDS", self.rounds))):
