@@ -253,7 +253,7 @@ class Bubblewrap(OfSandboxes):
                     filters=seccomp.filters().programs,
                     domain=not landlock.why_not(),
                 ),
-                began=lambda process: self._sandboxes.began(sandbox, process),
+                began=lambda process: self._sandboxes.began(sandbox, process, adopted=True),
                 # What holds this sandbox is of its parent's user; who enters it ends.
                 at_gate=lambda pid: limits.apply(pid, self._bounds(spec, holders=1)),
                 strangers=lambda: _strangers(sandbox, inner),

@@ -84,6 +84,14 @@ class Groups:
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 (path / "cgroup.procs").write_text(str(pid))
 
+    def adopt(self, pid: int) -> None:
+        """Join, and leave the group of the sandbox it was forked in also where nothing limits it
+        here: it must not be counted there, nor keep that group."""
+        for path in self._paths():
+            place = path if path.exists() else path.parent
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                (place / "cgroup.procs").write_text(str(pid))
+
     @property
     def memory(self) -> MemoryGroup | None:
         place = self.places.get("memory")

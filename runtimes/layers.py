@@ -111,6 +111,8 @@ class _Laying:
     def add(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         self._budget.entries -= 1
         self._budget.spend(0)
+        if "\0" in member.name + member.linkname:
+            raise ImageRefused("a layer has a name that cannot be")
         parts = _parts(member.name)
         if not parts:
             return  # the root itself

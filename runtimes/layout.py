@@ -92,15 +92,17 @@ class Layout:
         machine = _MACHINES.get(platform.machine(), platform.machine())
         listed = index.get("manifests")
         for each in listed if isinstance(listed, list) else []:
-            wanted = each.get("platform") or {}
-            if (wanted.get("os", "linux"), wanted.get("architecture", machine)) == (
-                "linux",
-                machine,
-            ):
-                if not str(each.get("mediaType", "")).endswith(("index.v1+json", "list.v2+json")):
-                    return dict(each)
-                if depth < _DEPTH:
-                    return self._chosen(self._json(each), depth + 1)
+            if not isinstance(each, dict):
+                continue
+            about = each.get("platform")
+            wanted = about if isinstance(about, dict) else {}
+            theirs = wanted.get("os", "linux"), wanted.get("architecture", machine)
+            if theirs != ("linux", machine):
+                continue
+            if not str(each.get("mediaType", "")).endswith(("index.v1+json", "list.v2+json")):
+                return each
+            if depth < _DEPTH:
+                return self._chosen(self._json(each), depth + 1)
         raise ImageRefused(f"{self._path} has no image for linux/{machine}")
 
     def _json(self, descriptor: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -148,7 +148,7 @@ class Process(OfSandboxes):
                 env=self._environment(spec, ports),
                 cwd=spec.working_dir or spec.directory,
                 inside=None,
-                began=lambda process: self._sandboxes.began(sandbox, process),
+                began=lambda process: self._sandboxes.began(sandbox, process, adopted=True),
                 at_gate=lambda pid: limits.apply(pid, self._bounds(spec)),
             )
         finally:

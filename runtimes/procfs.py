@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 PROC = Path("/proc")
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+PF_EXITING = 0x4
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -32,11 +33,14 @@ class Stat(NamedTuple):
     """Its own time and that of the children it has waited for."""
     started: int
     resident_pages: int
+    flags: int = 0
+    """The kernel's own (PF_*)."""
 
     @property
     def is_over(self) -> bool:
-        """A zombie runs no more; only its parent can take it away."""
-        return self.state in "ZX"
+        """A zombie runs no more; only its parent can take it away. Nor does one that is on its way
+        out: process 1 of a namespace waits there for others' parents, which may take for ever."""
+        return self.state in "ZX" or bool(self.flags & PF_EXITING)
 
 
 def stat(pid: int) -> Stat | None:
@@ -63,6 +67,7 @@ def stat(pid: int) -> Stat | None:
         cpu_ticks=sum(int(ticks) for ticks in fields[11:15]),
         started=int(fields[19]),
         resident_pages=int(fields[21]),
+        flags=int(fields[6]),
     )
 
 

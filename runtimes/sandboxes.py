@@ -149,11 +149,15 @@ class Sandboxes:
                 raise RuntimeFailure(f"cannot start a sandbox: {error}", retryable=True) from error
             raise
 
-    def began(self, sandbox: Sandbox, process: Pid, *, spared: bool = False) -> None:
+    def began(
+        self, sandbox: Sandbox, process: Pid, *, spared: bool = False, adopted: bool = False
+    ) -> None:
         """A process of a start, written down at once: a worker that dies now leaves a record by
-        which the next one ends it. `spared`: it holds the sandbox and is not the actor."""
+        which the next one ends it. `spared`: it holds the sandbox and is not the actor.
+        `adopted`: it was forked in another sandbox."""
         if sandbox.cgroup is not None:
-            sandbox.cgroup.join(process.pid)
+            join = sandbox.cgroup.adopt if adopted else sandbox.cgroup.join
+            join(process.pid)
         sandbox.record.roots.append(process)
         if spared:
             sandbox.record.spared.append(process.pid)

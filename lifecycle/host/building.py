@@ -151,7 +151,6 @@ class Building:
         owner = SnapshotOwner(actor=ActorId(template.namespace, _NAME), uid=uid, epoch=0)
         directories = copy.directories(template.durable)
         saved = await self._goldens.vault.save(owner, directories, parent=None, image=image)
-        log.info("golden built", extra={"template": template.key, "bytes": saved.bytes_total})
         # Ended before its files are anybody's: nothing may change them any more.
         async with asyncio.timeout(self._kit.settings.driver_s):
             await driver.stop(handle, 0)
@@ -159,6 +158,7 @@ class Building:
         with suppress(OSError):  # on another disk: then it is fetched
             await asyncio.to_thread(copy.durable.rename, place)
             self._goldens.keep(template.namespace, uid, saved.id, place, saved.bytes_total)
+        log.info("golden built", extra={"template": template.key, "bytes": saved.bytes_total})
         return saved.id
 
     async def _end(self, copy: Copy, driver: Driver, handle: Handle | None, line: Line) -> None:

@@ -154,6 +154,7 @@ class Goldens:
     def keep(self, namespace: str, uid: str, snapshot: str, place: Path, size: int) -> Golden:
         key = f"{namespace}/{uid}"
         golden = Golden(id=f"{uid}:{snapshot}", files=place)
+        self.drop(key)  # of one that was fetched or built beside this
         self._known[key] = (golden, size)
         self._absent.pop(key, None)
         while self.bytes > self._limit and len(self._known) > 1:

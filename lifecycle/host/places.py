@@ -5,6 +5,8 @@
 <root>/copies/<uid>-<epoch>/     one running copy: `note.json` (a line at each change), `sandbox/`,
                                  `durable/<path>/` and, around a snapshot, `durable/image/`
 <root>/kept/<uid>-<snapshot>/    what was in `durable` as a snapshot left it: a cache
+<root>/golden/<boot>/<random>/   what a golden holds, unpacked (host.golden): a cache
+<root>/images/<digest>/          an OCI image, unpacked (runtimes.roots): a cache
 <root>/logs/<uid>.log            stdout and stderr of an actor, bounded
 """
 

@@ -7,6 +7,7 @@ Plain: its first start. Phases are those that the product tells (`Rouse-Wake`), 
 
 import argparse
 import http.client
+import os
 import shutil
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from tests.objectstore import BUCKET, serving
 from tests.system.product import Process, ask, role, started, template, until
 
 SECTION = "Wakes"
+FORKS = "Wakes by fork"
 PROGRAM = Path(__file__).with_name("program.py")
 WEB = Path(__file__).with_name("web.py")
 PRELOAD = ("aiohttp.web", "aiohttp.resolver")
@@ -234,6 +236,7 @@ def product() -> Iterator[Process]:
 
 def main(given: Sequence[str]) -> int:
     options = arguments(given)
+    load = os.getloadavg()
     rows = [["class", "sleep", "first byte p50", "p95", "p99", *PHASES]]
     with product() as up:
         for kind in options.classes.split(","):
@@ -246,7 +249,16 @@ def main(given: Sequence[str]) -> int:
                 rows.append([f"{kind}, aiohttp", name, *series.row()])
                 print(*(f"{cell:>15}" for cell in rows[-1]), flush=True)
     print(f"\n{table.aligned(rows)}")
-    if not options.dry:
+    if not options.dry and options.only_forks:
+        about = (
+            f"{results.machine(time.strftime('%Y-%m-%d'))}; load average before it "
+            f"{load[0]:.1f}, after it {os.getloadavg()[0]:.1f}.\n\nAn aiohttp server with a "
+            f"file of its own, started anew ({max(5, options.wakes // 2)} wakes of each kind) and "
+            f"forked from a zygote ({options.wakes}), one at a time; milliseconds, phases are "
+            "medians. S3 server, gateway, worker and caller on the same cores."
+        )
+        results.write(FORKS, f"{about}\n\n{table.markdown(rows)}")
+    elif not options.dry:
         about = (
             f"{results.machine(time.strftime('%Y-%m-%d'))}.\n\n{options.wakes} wakes of each kind, "
             f"one at a time, {options.held} MiB of random bytes in the actor's memory; "

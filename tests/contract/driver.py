@@ -161,6 +161,7 @@ class DriverContract:
     """Subclass it as `Test...` and give `make`."""
 
     rounds = 50
+    freezes = 80
     has_while_it_runs = frozenset({"process", "file"})
 
     def make(self, root: Path) -> Driver:
@@ -294,7 +295,7 @@ class DriverContract:
     ) -> None:
         handle = await bench.started()
         await bench.tell(handle, "/churn")
-        for _ in range(80):
+        for _ in range(self.freezes):
             await bench.driver.freeze(handle)
             await bench.driver.thaw(handle)
             assert (await bench.get(handle)).body == "hello"
@@ -455,8 +456,13 @@ class DriverContract:
         assert remains.of(bench.driver, bench.root) - before == set()
         # It would have been seen: what one that runs has, by kind.
         await bench.start(command=("sleep", "60"))
-        seen = {line.partition(" ")[0] for line in remains.of(bench.driver, bench.root) - before}
-        assert seen >= self.has_while_it_runs
+
+        async def is_seen() -> bool:
+            # Not at once: what is just about to become its program shows none of its names.
+            new = remains.of(bench.driver, bench.root) - before
+            return {line.partition(" ")[0] for line in new} >= self.has_while_it_runs
+
+        await until(is_seen)
 
     async def _round(self, bench: Bench, number: int) -> None:
         """A life: started, frozen, thawed, where it can be written down and gone on with; its last

@@ -6,6 +6,7 @@ import shutil
 import socket
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,51 @@ from runtimes import guestcall, tap
 from runtimes.base import Driver, Handle, Resources, RuntimeFailure
 from runtimes.cgroups import find_tree
 from runtimes.microvm import Microvm
-from tests.contract.driver import SCALE, Bench, DriverContract
+from tests.contract.driver import SCALE, Bench, DriverContract, until
 
 WAKING = ("python3", str(Path(__file__).with_name("waking.py")))
+
+
+SAME = frozenset({"uid", "durable", "directory", "log_limit"})
+"""What may differ between one who wrote an image and one who goes on from it."""
+
+
+@dataclass
+class WakingBench(Bench):
+    """Where a test wants the plain program, it wakes from an image of it, of this session: quicker
+    than its start, and what is promised of a sandbox is promised of one that was woken."""
+
+    image: Path = field(kw_only=True)
+
+    async def start(self, *arguments: str, **changes: Any) -> Handle:
+        if arguments or set(changes) - SAME:
+            return await super().start(*arguments, **changes)
+        if not self.image.is_dir():
+            await self._write_image()
+        handle = await self.driver.restore(self.spec(**changes), self.image)
+        self.begun.append(handle)
+        return handle
+
+    async def _write_image(self) -> None:
+        handle = await super().start()
+        await until(lambda: self.try_get(handle), within_s=self.soon_s)
+        await self.driver.freeze(handle)
+        await self.driver.checkpoint(handle, self.image)
+        await self.driver.stop(handle, 0)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a network for each actor")
 class TestMicrovm(DriverContract):
     rounds = 3
+    freezes = 5
     """Of hundreds: an emulated machine takes a second to come up."""
 
     @pytest.fixture
-    async def bench(self, tmp_path: Path) -> AsyncIterator[Bench]:
-        bench = Bench(root=tmp_path, make=self.make, soon_s=60.0 * SCALE)
+    async def bench(
+        self, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    ) -> AsyncIterator[Bench]:
+        image = tmp_path_factory.getbasetemp() / "microvm-image"
+        bench = WakingBench(root=tmp_path, make=self.make, soon_s=60.0 * SCALE, image=image)
         async with bench.working():
             yield bench
 

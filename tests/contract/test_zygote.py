@@ -230,6 +230,12 @@ class TestBubblewrapForks(Forking, PlainBubblewrap):
         forked = await bench.started()
         plain = await bench.start(uid="plain", preload=None, command=("sh", "-c", "sleep 600"))
         inside = await _inside(plain.pid)
+
+        async def has_begun() -> bool:
+            # Until then it is bwrap, which filters itself as the last thing it does.
+            return _status(inside)["Name"] in ("sh", "sleep")
+
+        await until(has_begun)
         assert _rights(forked.pid) == _rights(inside)
         assert _mounts(forked.pid) == _mounts(inside)
         namespaces = [_namespaces(each) for each in (forked.pid, inside, os.getpid())]

@@ -123,8 +123,8 @@ async def test_a_wake_within_a_quota_asks_the_record_as_often_as_one_without(
     async with world.worker() as worker, gateway_side(world, worker) as side:
         async with watched(redis_server.url.removeprefix("unix://")) as seen:
             await side.waker.find(actor, deadline=soon())
-        # A heartbeat may come in between, which reads what runs.
-        assert seen.on_actors.pop("get") in (1, 2)
+        # Heartbeats may come in between, and read what runs.
+        assert seen.on_actors.pop("get") >= 1
         assert seen.on_actors == {"claim": 1, "ready": 1}
 
 

@@ -37,13 +37,14 @@ def test_s9_s16_the_first_request_starts_it_and_a_suspend_leaves_a_snapshot_and_
     running = up.actor("a", it.ns)
     assert (running["state"], running["epoch"]) == ("RUNNING", 1)
     assert running["worker"] and running["residence"]["pid"]
-    assert up.metric("rouse_slots", kind="free") == free - 1
     it.suspend("a")
     asleep = up.actor("a", it.ns)
     assert asleep["snapshot"] and not asleep.get("residence")
     uid = asleep["uid"]
     assert list((up.data / "snapshots").rglob(f"*{uid}*")), "in the store, not on the worker alone"
-    until("its slot is free", lambda: up.metric("rouse_slots", kind="free") == free)
+    # Others that are going to sleep by themselves may leave theirs, too.
+    until("its slot is free", lambda: up.metric("rouse_slots", kind="free") >= free)
+    assert not [path for path in (up.data / "worker" / "copies").iterdir() if uid in path.name]
 
 
 def test_s52_a_freeze_and_a_suspend_keep_both_counters(up: Process, gvisor: str) -> None:

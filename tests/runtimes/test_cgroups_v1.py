@@ -57,3 +57,23 @@ def test_a_controller_that_is_nowhere_limits_nothing(tmp_path: Path) -> None:
     groups.create(Resources(memory_bytes=1 << 20, pids=7, cpu=0.5))
     groups.join(os.getpid())
     assert groups.memory is None and groups.remove() and not list(tmp_path.iterdir())
+
+
+def test_who_was_forked_elsewhere_leaves_the_group_it_came_from() -> None:
+    place = find_memory()
+    if place is None or os.geteuid() != 0:
+        pytest.skip("no memory controller of version 1 here")
+    slug = f"rouse-test-{secrets.token_hex(4)}"
+    parents = Groups(places={"memory": place}, slug=f"{slug}-parent")
+    parents.create(Resources(memory_bytes=64 << 20))
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        parents.join(child.pid)
+        assert not parents.remove()
+        # It has no limit of its own, and so no group.
+        Groups(places={"memory": place}, slug=slug).adopt(child.pid)
+        assert parents.remove()
+    finally:
+        child.kill()
+        child.wait()
+        parents.remove()

@@ -67,6 +67,7 @@ def test_what_was_of_another_kind_is_replaced(root: Path) -> None:
     [
         tar(file("../outside/mark", b"x")),
         tar(file("a/../../outside/mark", b"x")),
+        tar(member("a", tarfile.SYMTYPE, pax_headers={"linkpath": "b\0c"}, linkname="b")),
         tar(hard_link("secret", "../outside/secret")),
         tar(file(".wh...")),
         tar(link("a", "b"), link("b", "a"), file("a/x", b"x")),

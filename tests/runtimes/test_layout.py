@@ -43,6 +43,10 @@ def test_what_is_damaged_or_of_another_machine_is_refused(tmp_path: Path) -> Non
         Layout(place).image()
     with pytest.raises(ImageRefused, match="no sha256"):
         Layout(place).open("sha256:../../../../etc/passwd")
+    for index in ("[]", '{"manifests": ["x", {"platform": 1}]}', '{"manifests": [{"digest": 5}]}'):
+        (place / "index.json").write_text(index)
+        with pytest.raises(ImageRefused):
+            Layout(place).image()
     (tmp_path / "text").write_text("no tar")
     with pytest.raises(ImageRefused, match="no tar"):
         Layout(tmp_path / "text")

@@ -70,3 +70,9 @@ def test_family_is_children_session_and_marked() -> None:
     for member in rest:
         procfs.send(member, signal.SIGKILL)
     child.stdout.close()
+
+
+def test_a_process_on_its_way_out_is_over_though_nobody_has_taken_it_away() -> None:
+    found = procfs.stat(os.getpid())
+    assert found is not None and not found.is_over
+    assert found._replace(flags=found.flags | procfs.PF_EXITING).is_over
