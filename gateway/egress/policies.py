@@ -96,10 +96,14 @@ class Policies:
         return self._loaded
 
     def load(self) -> None:
-        """At the start; blocks. Raises OSError, ValueError: a worker does not begin with less."""
+        """At the start; blocks. Raises ValueError: a worker does not begin with less."""
         for name, path in self._files.items():
-            policy, paths, seen = self._read(path)
-            self._take(name, policy, paths, seen)
+            try:
+                policy, paths, seen = self._read(path)
+                self._take(name, policy, paths, seen)
+            except OSError as error:
+                which = error.filename or path
+                raise ValueError(f"policy {name}: {which}: {error.strerror or error}") from error
         _set_level(each.document.log_level for each in self._loaded.values())
 
     def _read(self, path: Path) -> tuple[Policy, tuple[Path, ...], Signature]:

@@ -60,7 +60,18 @@ def test_what_is_not_there_is_told_at_the_start(tmp_path: Path) -> None:
     made = Policies(
         {"a": tmp_path / "x"}, Secrets({}, fetch), environ={}, ours=(tmp_path, tmp_path)
     )
-    with pytest.raises(OSError, match="No such"):
+    with pytest.raises(ValueError, match=r"^policy a: .*/x: No such file"):
+        made.load()
+
+
+def test_a_secret_that_is_not_there_is_told_with_its_policy(tmp_path: Path) -> None:
+    path, ours = tmp_path / "e.yaml", (tmp_path / "c", tmp_path / "k")
+    make_authority(*ours)
+    key = f"{{backendAuth: {{key: {{file: {tmp_path}/openai}}}}}}"
+    route = f"{{backends: [{{host: 'llm.test:443', policies: {key}}}]}}"
+    path.write_text(f"binds: [{{mode: internal, listeners: [{{name: all, routes: [{route}]}}]}}]")
+    made = Policies({"llm": path}, Secrets({}, fetch), environ={}, ours=ours)
+    with pytest.raises(ValueError, match=r"^policy llm: .*/openai: No such file"):
         made.load()
     assert made.of("a") is None
 
