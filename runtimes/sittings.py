@@ -1,8 +1,7 @@
 """The life of a gVisor sandbox after its start: who sits in which seat, freeze, watch, stop, sweep.
 
-Freezing is the cgroup's, which is quick and can be done twice. Only around an image is the program
-paused by the sandbox's own kernel too: that kernel must run to write it, and counts its pauses, so
-each is ended exactly once, and is written down while it lasts.
+The program is frozen by the sandbox's own kernel, which must run to write an image, and which
+counts its pauses: each is ended exactly once, and is written down while it lasts.
 """
 
 import asyncio
