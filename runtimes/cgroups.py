@@ -7,6 +7,7 @@ a file operation that the kernel answers at once; only `freeze` and `remove` wai
 
 import asyncio
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ from runtimes.base import Resources, RuntimeFailure
 from runtimes.procfs import PAGE_BYTES, PROC
 
 FREEZE_WAIT_S = 5.0
+_GONE = (errno.ENOENT, errno.ENODEV)
+"""A group that is removed while its file is being opened or written answers the second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,9 @@ class Cgroup:
         """Return when every process stands still."""
         try:
             (self.path / "cgroup.freeze").write_text("1")
-        except FileNotFoundError as error:
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
             raise RuntimeFailure("the sandbox is gone") from error
         give_up = time.monotonic() + FREEZE_WAIT_S
         pause_s = 0.0
@@ -74,13 +79,11 @@ class Cgroup:
             pause_s = min(0.01, pause_s + 0.0005)
 
     def thaw(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            (self.path / "cgroup.freeze").write_text("0")
+        self._say("cgroup.freeze", "0")
 
     def kill(self) -> None:
         """SIGKILL to everything in it, frozen or not, also what forks meanwhile."""
-        with contextlib.suppress(FileNotFoundError):
-            (self.path / "cgroup.kill").write_text("1")
+        self._say("cgroup.kill", "1")
 
     def cpu_s(self) -> float:
         return int(_flat(self.path / "cpu.stat").get("usage_usec", "0")) / 1e6
@@ -107,6 +110,14 @@ class Cgroup:
         except OSError:
             return False
         return self.beside is None or self.beside.remove()
+
+    def _say(self, file: str, text: str) -> None:
+        """To a group that may be gone, or go in this moment."""
+        try:
+            (self.path / file).write_text(text)
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
 
     def _events(self) -> dict[str, str]:
         return _flat(self.path / "cgroup.events")

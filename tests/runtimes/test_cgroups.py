@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -106,3 +108,22 @@ def test_version_1_is_taken_only_for_what_version_2_lacks(tree: Tree) -> None:
     assert both.controllers == tree.controllers | set(both.beside)
     assert not tree.controllers & set(both.beside)
     assert both.at("rouse-test").path == tree.at("rouse-test").path
+
+
+def test_a_group_that_goes_in_the_same_moment_is_gone_and_no_error(tree: Tree) -> None:
+    group = tree.at("rouse-test-going")
+    until = time.monotonic() + 0.5
+
+    def come_and_go() -> None:
+        while time.monotonic() < until:
+            group.path.mkdir()
+            group.remove()
+
+    going = threading.Thread(target=come_and_go)
+    going.start()
+    try:
+        while going.is_alive():
+            group.thaw()
+            group.kill()
+    finally:
+        going.join()
